@@ -1,0 +1,51 @@
+# `make demo` and `make test` need only Python >= 3.11 and make; both set everything up.
+PYTHON ?= python3
+VENV ?= .venv
+PY := $(VENV)/bin/python
+STAMP := $(VENV)/.installed
+
+.PHONY: help setup demo test test-slow test-doc lint format bench docs lock clean
+help:  ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+setup: $(STAMP)  ## a virtual environment (VENV=path) with eqnets and every extra
+
+# uv installs the hashed lock in seconds; plain pip does the same in about a minute.
+$(STAMP): requirements.lock requirements-setup.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "eqnets needs Python 3.11 or newer; say make PYTHON=python3.11")'
+	test -x $(PY) || $(PYTHON) -m venv $(VENV)
+	if $(PY) -m pip install -q --disable-pip-version-check --require-hashes -r requirements-setup.lock \
+	  && $(PY) -m uv pip install -q --python $(PY) --require-hashes -r requirements.lock; \
+	then $(PY) -m uv pip install -q --python $(PY) --no-deps -e .; \
+	else $(PY) -m pip install -q --disable-pip-version-check --require-hashes -r requirements.lock \
+	  && $(PY) -m pip install -q --disable-pip-version-check --no-deps -e .; fi
+	touch $@
+
+demo: setup  ## measure a real network on real photographs: report/demo/index.html
+	$(PY) -m eqnets measure --out report/demo
+
+test: setup  ## the whole test suite, doctests included
+	$(PY) -m pytest -q -n 2
+
+test-slow: setup  ## the tests that are too long for the default suite
+	$(PY) -m pytest -q -n 2 -m slow
+
+lint: setup  ## style, imports, formatting
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+
+format: setup  ## rewrite the code in the house style
+	$(VENV)/bin/ruff check --fix .
+	$(VENV)/bin/ruff format .
+
+bench: setup  ## the benchmarks: ratios in one run, printed and saved
+	$(PY) -m benchmarks.lee
+
+lock: setup  ## resolve the dependencies anew; the files hold hashes and no host names
+	$(PY) -m uv pip compile pyproject.toml --all-extras --upgrade --universal --python-version 3.11 \
+	  --generate-hashes --no-emit-index-url --no-annotate --no-header -q -o requirements.lock
+	echo uv | $(PY) -m uv pip compile - --upgrade --universal --python-version 3.11 \
+	  --generate-hashes --no-emit-index-url --no-annotate --no-header -q -o requirements-setup.lock
+
+clean:  ## remove what the targets made
+	rm -rf $(VENV) report .pytest_cache .ruff_cache
