@@ -17,11 +17,16 @@ def test_writes_what_is_given_and_makes_folders(tmp_path):
 def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path):
     path = tmp_path / "x.txt"
     io.atomic_write_text(path, "old")
-    with pytest.raises(RuntimeError, match="halfway"), io.atomic_write(path) as aside:
-        assert aside.suffix == ".txt"
-        aside.write_text("half")
-        assert path.read_text() == "old"
-        raise RuntimeError("halfway")
+
+    def half():
+        with io.atomic_write(path) as aside:
+            assert aside.suffix == ".txt"
+            aside.write_text("half")
+            assert path.read_text() == "old"
+            raise RuntimeError("halfway")
+
+    with pytest.raises(RuntimeError, match="halfway"):
+        half()
     assert path.read_text() == "old"
     assert os.listdir(tmp_path) == ["x.txt"]
 
