@@ -1,5 +1,13 @@
-"""Reports of a measurement: everything here is a pure function of a `Measurement`."""
+"""Reports of a measurement: figures, text tables, and one self-contained HTML page.
 
+Everything here is a pure function of a `Measurement`, which is plain data. matplotlib
+and Jinja2 are imported when a figure or a page is made, not with this package.
+"""
+
+from .figures import error_maps as error_maps
+from .figures import lee_bars as lee_bars
+from .figures import photographs as photographs
+from .figures import responses as responses
 from .measurement import ActionError as ActionError
 from .measurement import Consistency as Consistency
 from .measurement import Curve as Curve
@@ -8,6 +16,8 @@ from .measurement import Measurement as Measurement
 from .measurement import Pictures as Pictures
 from .measurement import block_sums as block_sums
 from .measurement import to_pixels as to_pixels
+from .page import page as page
+from .style import to_svg as to_svg
 from .tables import consistency_table as consistency_table
 from .tables import lee_lines as lee_lines
 from .tables import lee_table as lee_table
