@@ -1,0 +1,143 @@
+"""A Flax module as a pure function of plain dictionaries of arrays.
+
+Measurements differentiate ``apply(params, state, x)`` under ``jax.jit``, ``jax.vmap``,
+``jax.jvp`` and ``jax.grad``. An NNX module is an object with state, and these
+transformations see through that only if the arrays enter as arguments. So `pure` takes
+a module apart once, into arrays in plain dictionaries and a structure without arrays,
+and ``apply`` builds a fresh module around whatever arrays or tracers it is given:
+nothing that happens inside can reach the original.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+from flax import linen, nnx
+from flax.core import meta, unfreeze
+
+Tree = dict[Any, Any]
+"""Nested dictionaries whose leaves are arrays."""
+
+
+class Pure(NamedTuple):
+    """A network taken apart; ``apply(params, state, x)`` is its output.
+
+    Attributes:
+        apply: ``apply(params, state, x, *args, **kwargs)``, a pure function. Keep it:
+            a new one for each call would be compiled for each call.
+        params: what training changes (``nnx.Param``, or Linen's ``"params"``).
+        state: every other array: batch statistics, fixed filters, random keys.
+    """
+
+    apply: Callable[..., Any]
+    params: Tree
+    state: Tree
+
+
+def evaluation(model: Any) -> nnx.Module:
+    """Return a view of an NNX module with batch statistics frozen and no dropout.
+
+    The view shares the arrays of ``model``, whose own mode does not change. A network
+    without such layers is as good as it is.
+
+    Raises:
+        TypeError: ``model`` is not an NNX module.
+    """
+    if not isinstance(model, nnx.Module):
+        raise TypeError(
+            f"expected a flax.nnx.Module, got {_kind(model)}; a Linen module is put "
+            "in evaluation by its own arguments, such as train=False"
+        )
+    return nnx.view(
+        model, use_running_average=True, deterministic=True, raise_if_not_found=False
+    )
+
+
+def pure(model: Any, variables: Mapping | None = None, **options: Any) -> Pure:
+    """Take a Flax module apart into a pure function and its arrays.
+
+    NNX modules are taken in evaluation mode, see `evaluation`. What a call would
+    change in the module's state is dropped.
+
+    Args:
+        model: an NNX module, or a Linen module.
+        variables: for a Linen module, what its ``init`` returned; needless if the
+            module is bound to its variables.
+        **options: keyword arguments for every call of the module, fixed at compile
+            time, such as ``train=False``.
+
+    Raises:
+        TypeError: ``model`` is not a Flax module, or ``variables`` are missing or
+            given to an NNX module.
+        ValueError: ``variables`` has no ``"params"``.
+
+    >>> import jax.numpy as jnp
+    >>> f = pure(nnx.Linear(3, 2, rngs=nnx.Rngs(0)))
+    >>> y, dy = jax.jvp(lambda x: f.apply(f.params, f.state, x),
+    ...                 (jnp.ones((1, 3)),), (jnp.ones((1, 3)),))
+    >>> bool(jnp.allclose(y, dy))  # at zero bias: a linear map is its own derivative
+    True
+    >>> sorted(f.params)
+    ['bias', 'kernel']
+    """
+    if isinstance(model, nnx.Module):
+        if variables is not None:
+            raise TypeError(
+                "an NNX module holds its own variables; call pure(model) alone"
+            )
+        return _pure_nnx(model, options)
+    if isinstance(model, linen.Module):
+        return _pure_linen(model, variables, options)
+    hint = " (this is a class: make an instance)" if isinstance(model, type) else ""
+    raise TypeError(
+        f"expected a Flax module (flax.nnx or flax.linen), got {_kind(model)}{hint}; a "
+        "plain function apply(params, state, x) needs no conversion"
+    )
+
+
+def _pure_nnx(model: nnx.Module, options: dict[str, Any]) -> Pure:
+    graphdef, params, state = nnx.split(evaluation(model), nnx.Param, ...)
+
+    def apply(params: Tree, state: Tree, x: Any, *args: Any, **kwargs: Any) -> Any:
+        # From plain arrays merge makes new Variables. From the Variables of a State
+        # it would reuse them, and a jvp or vmap inside would then fail or leak.
+        module = nnx.merge(graphdef, params, state)
+        return module(x, *args, **options, **kwargs)
+
+    return Pure(apply, _plain(params), _plain(state))
+
+
+def _plain(state: Any) -> Tree:
+    # A copy of the dictionaries; the arrays are shared, and immutable.
+    return nnx.to_pure_dict(nnx.as_pure(state))
+
+
+def _pure_linen(
+    model: linen.Module, variables: Mapping | None, options: dict[str, Any]
+) -> Pure:
+    if variables is None and model.scope is not None:
+        model, variables = model.unbind()
+    if variables is None:
+        raise TypeError(
+            "a Linen module comes without its arrays; call pure(module, variables) "
+            "with what module.init returned"
+        )
+    # Boxes that only carry sharding names are opened.
+    collections = unfreeze(meta.unbox(variables))
+    if "params" not in collections:
+        raise ValueError(
+            f"expected variables with the collection 'params', got "
+            f"{sorted(collections)}; a bare dictionary of parameters is "
+            "{'params': parameters}"
+        )
+    params = collections.pop("params")
+
+    def apply(params: Tree, state: Tree, x: Any, *args: Any, **kwargs: Any) -> Any:
+        return model.apply({"params": params, **state}, x, *args, **options, **kwargs)
+
+    return Pure(apply, params, jax.tree.map(lambda leaf: leaf, collections))
+
+
+def _kind(value: Any) -> str:
+    kind = value if isinstance(value, type) else type(value)
+    return f"{kind.__module__}.{kind.__qualname__}"
