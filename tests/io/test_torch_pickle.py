@@ -305,6 +305,23 @@ def test_other_files_are_refused(write, tmp_path):
 
 
 @pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("key", ["state_dict", "model_state_dict", "model", None])
+def test_state_dict_of_a_checkpoint(write, form, key):
+    weights = {"module.a": Tensor(flat_array("float32"))}
+    saved = weights if key is None else {key: weights, "epoch": 3, "args": {"lr": 0.1}}
+    read = io.load_state_dict(write(saved, form))
+    assert list(read) == ["a"]
+    np.testing.assert_array_equal(read["a"], flat_array("float32"))
+
+
+def test_files_without_named_arrays(write):
+    with pytest.raises(ValueError, match="holds 'epoch', a int"):
+        io.load_state_dict(write({"epoch": 3}, "zip"))
+    with pytest.raises(ValueError, match="no dictionary of weights"):
+        io.load_state_dict(write([Tensor(flat_array("int8"))], "zip"))
+
+
+@pytest.mark.parametrize("form", FORMATS)
 def test_files_of_pytorch_itself(tmp_path, form):
     torch = pytest.importorskip("torch")
     base = torch.arange(24.0).reshape(2, 3, 4)
