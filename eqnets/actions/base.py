@@ -37,7 +37,7 @@ class Action(abc.ABC):
         """The generator applied to ``x``: d/dt of ``action(x, t)`` at t = 0."""
 
     @abc.abstractmethod
-    def check(self, x: Array) -> None:
+    def check(self, x: ArrayLike | jax.ShapeDtypeStruct) -> None:
         """Raise if the action is not defined on an array like ``x``.
 
         Raises:
@@ -51,7 +51,7 @@ class Action(abc.ABC):
         return True
 
 
-def require_floating(x: ArrayLike, name: str) -> None:
+def require_floating(x: ArrayLike | jax.ShapeDtypeStruct, name: str) -> None:
     """Refuse integer, boolean and complex arrays, on which no flow is defined."""
     if not jnp.issubdtype(jnp.result_type(x), jnp.floating):
         raise TypeError(
@@ -114,7 +114,7 @@ class Brightness(Action):
         self.check(x)
         return jnp.asarray(x)
 
-    def check(self, x: Array) -> None:
+    def check(self, x: ArrayLike | jax.ShapeDtypeStruct) -> None:
         """Raise TypeError unless ``x`` is of a floating dtype."""
         require_floating(x, self.name)
 
@@ -136,7 +136,7 @@ class Identity(Action):
         """Zeros."""
         return jnp.zeros_like(x)
 
-    def check(self, x: Array) -> None:
+    def check(self, x: ArrayLike | jax.ShapeDtypeStruct) -> None:
         """Never raises: the trivial action acts on everything."""
 
     def moves(self, shape: tuple[int, ...]) -> bool:
@@ -173,7 +173,7 @@ class FunctionAction(Action):
         zero, one = jnp.zeros((), x.dtype), jnp.ones((), x.dtype)
         return jax.jvp(lambda t: self(x, t), (zero,), (one,))[1]
 
-    def check(self, x: Array) -> None:
+    def check(self, x: ArrayLike | jax.ShapeDtypeStruct) -> None:
         """Raise unless ``x`` is floating and ``fn(x, 0)`` is ``x``.
 
         The second condition is looked at only where ``x`` holds numbers, so not under
@@ -184,7 +184,7 @@ class FunctionAction(Action):
             ValueError: ``fn(x, 0)`` differs from ``x``.
         """
         require_floating(x, self.name)
-        if isinstance(x, jax.core.Tracer):
+        if isinstance(x, jax.core.Tracer | jax.ShapeDtypeStruct):
             return
         x = jnp.asarray(x)
         start = self.fn(x, jnp.zeros((), x.dtype))

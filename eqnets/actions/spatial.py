@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Float
+from jaxtyping import Array, ArrayLike, Float
 
 from .base import Action, linear_flow, require_floating, require_scalar_time
 from .interpolate import resample, resample_axis
@@ -43,7 +43,7 @@ class SpatialAction(Action):
     per_axis: bool = False
     reference: bool = False
 
-    def check(self, x: Array) -> None:
+    def check(self, x: ArrayLike | jax.ShapeDtypeStruct) -> None:
         """Raise unless ``x`` is a floating array [B, H, W, C].
 
         Raises:

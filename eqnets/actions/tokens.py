@@ -2,8 +2,9 @@
 
 import dataclasses
 
+import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, ArrayLike, Float
 
 from .base import Action, require_floating
 
@@ -31,7 +32,7 @@ class TokenAction(Action):
         """The stencil of the action on images."""
         return self.inner.stencil
 
-    def check(self, x: Array) -> None:
+    def check(self, x: ArrayLike | jax.ShapeDtypeStruct) -> None:
         """Raise unless ``x`` is a floating array [B, prefix + h w, C]."""
         require_floating(x, self.name)
         h, w = self.grid

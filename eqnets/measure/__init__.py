@@ -1,0 +1,21 @@
+"""How far is a function from equivariant: Lie derivatives and the metrics beside them.
+
+Everything here takes callables (plain functions, Flax NNX or bound Linen modules,
+pytree modules) and actions from :mod:`eqnets.actions`; nothing here imports Flax.
+"""
+
+from .consistency import agreement as agreement
+from .consistency import circular_consistency as circular_consistency
+from .consistency import discrete_consistency as discrete_consistency
+from .consistency import shift_consistency as shift_consistency
+from .error_map import error_map as error_map
+from .finite import Response as Response
+from .finite import group_sample_error as group_sample_error
+from .finite import response as response
+from .lee import Estimate as Estimate
+from .lee import lee as lee
+from .lee import lee_profile as lee_profile
+from .lie import lie_derivative as lie_derivative
+from .lie import lie_derivatives as lie_derivatives
+from .readout import READOUTS as READOUTS
+from .readout import readout as readout

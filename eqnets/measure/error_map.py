@@ -1,0 +1,59 @@
+"""Where in the image an equivariance error comes from."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from eqnets.actions import Action, identity
+
+from .lee import _require_batch_axis
+from .lie import Function, checked_input, output_actions
+from .program import Program, trace
+
+
+def error_map(f: Function, action: Action, x: Array) -> Float[Array, "b h w"]:
+    """Signed share of every pixel in |L_X f(x)|; the shares of an image sum to it.
+
+    For an output that must not move, L_X f(x) = sum over pixels u of
+    df/dx(u) [X x](u). Along z = L_X f / |L_X f| that is one number a pixel,
+    (J^T z)(u) . [X x](u), summed over channels: one forward and one reverse pass.
+
+    Args:
+        f: a function of images whose outputs do not move (logits, probabilities).
+        action: the one-parameter action.
+        x: images [B, H, W, C].
+
+    Returns:
+        [B, H, W]; all zero where the error of an image is zero.
+
+    Raises:
+        TypeError: see :func:`lie_derivative`.
+        ValueError: the same, or an output that moves with the image.
+    """
+    x = checked_input((action,), x)
+    program, consts = trace(f, x)
+    _require_batch_axis(program, len(x))
+    for (out,) in output_actions(program, (action,), None, x.shape):
+        if out != identity():
+            raise ValueError(
+                "error_map needs outputs that do not move with the image, got one of "
+                "image shape: reduce it first, e.g. lambda x: f(x).mean((1, 2))"
+            )
+    return _shares(program, action, consts, x)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _shares(
+    program: Program, action: Action, consts: list[Array], x: Array
+) -> Float[Array, "b h w"]:
+    velocity = action.tangent(x)
+    run = functools.partial(program, consts)
+    _, error = jax.jvp(run, (x,), (velocity,))
+    norm = jnp.sqrt(sum(jnp.sum(e.reshape(len(x), -1) ** 2, -1) for e in error))
+    # an image without error has no direction; its map is zero
+    safe = jnp.where(norm > 0, norm, 1)
+    z = [e / safe.reshape(-1, *(1,) * (e.ndim - 1)).astype(e.dtype) for e in error]
+    (back,) = jax.vjp(run, x)[1](z)
+    return jnp.sum(back * velocity, -1)

@@ -1,0 +1,157 @@
+"""The error at finite times: response curves and the group-sample error."""
+
+import dataclasses
+import functools
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Key, PyTree
+
+from eqnets.actions import Action
+
+from .lee import Estimate, _require_batch_axis
+from .lie import Function, OutputActions, checked_input, output_actions, push
+from .program import Program, trace
+
+
+@dataclasses.dataclass(frozen=True)
+class Response:
+    """How far the output has moved after time t, and how fast it sets off.
+
+    Attributes:
+        t: times [T].
+        distance: |rho_out(-t) f(rho(t) x) - f(x)| [T, B].
+        slope: |L_X f(x)| [B]; distance ~ slope |t| near 0.
+    """
+
+    t: Float[np.ndarray, " t"]
+    distance: Float[np.ndarray, "t b"]
+    slope: Float[np.ndarray, " b"]
+
+
+def response(
+    f: Function,
+    action: Action,
+    x: Array,
+    ts: Sequence[float] | Array | np.ndarray,
+    *,
+    action_out: PyTree[Action] | None = None,
+) -> Response:
+    """The equivariance error over a range of t, beside its tangent at 0.
+
+    Args:
+        f: a function of images.
+        action: the one-parameter action.
+        x: images [B, H, W, C].
+        ts: times [T], in the action's units.
+        action_out: how the output moves; see :func:`lie_derivative`.
+
+    Raises:
+        TypeError: see :func:`lie_derivative`.
+        ValueError: the same.
+    """
+    x = checked_input((action,), x)
+    ts = jnp.asarray(ts, jnp.promote_types(x.dtype, jnp.float32))
+    program, consts = trace(f, x)
+    outs = output_actions(program, (action,), action_out, x.shape)
+    _require_batch_axis(program, len(x))
+    distance, slope = _response(program, action, outs, consts, x, ts)
+    wide = (np.asarray(v, np.float64) for v in (ts, distance, slope))
+    return Response(*wide)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1, 2))
+def _response(
+    program: Program,
+    action: Action,
+    outs: OutputActions,
+    consts: list[Array],
+    x: Array,
+    ts: Float[Array, " t"],
+) -> tuple[Float[Array, "t b"], Float[Array, " b"]]:
+    start, derivative = push(program, (action,), outs, consts, x)
+
+    def at(t: Float[Array, ""]) -> Float[Array, " b"]:
+        moved = program(consts, action(x, t))
+        back = [out[0](y, -t) for out, y in zip(outs, moved, strict=True)]
+        return _norm([b - s for b, s in zip(back, start, strict=True)])
+
+    return jax.lax.map(at, ts), _norm([d[0] for d in derivative])
+
+
+def group_sample_error(
+    f: Function,
+    action: Action,
+    x: Array,
+    key: Key[Array, ""],
+    *,
+    samples: int,
+    max_t: float,
+    action_out: PyTree[Action] | None = None,
+) -> Estimate:
+    """Mean over random t of |rho_out(-t) f(rho(t) x) - f(x)|, t uniform in +-max_t.
+
+    The expected group-sample error of Gruver et al. (2022), D.4, where translations
+    run over +-5 pixels: max_t = 5 / W. Each image draws its own times.
+
+    Args:
+        f: a function of images.
+        action: the one-parameter action.
+        x: images [B, H, W, C].
+        key: for the times.
+        samples: times for each image.
+        max_t: range of the times, in the action's units.
+        action_out: how the output moves; see :func:`lie_derivative`.
+
+    Returns:
+        ``.mean``, ``.stderr`` over images, ``.per_example`` [B] (mean over samples).
+
+    Raises:
+        TypeError: see :func:`lie_derivative`.
+        ValueError: the same, or ``samples`` or ``max_t`` that is not positive.
+    """
+    if samples < 1 or not max_t > 0:
+        raise ValueError(
+            f"samples must be at least 1 and max_t positive; got {samples}, {max_t}"
+        )
+    x = checked_input((action,), x)
+    program, consts = trace(f, x)
+    outs = output_actions(program, (action,), action_out, x.shape)
+    _require_batch_axis(program, len(x))
+    wide = jnp.promote_types(x.dtype, jnp.float32)
+    times = jax.random.uniform(key, (samples, len(x)), wide, -max_t, max_t)
+    error = _sampled(program, action, outs, consts, x, times)
+    return Estimate(np.asarray(error, np.float64).mean(0))
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1, 2))
+def _sampled(
+    program: Program,
+    action: Action,
+    outs: OutputActions,
+    consts: list[Array],
+    x: Array,
+    times: Float[Array, "s b"],
+) -> Float[Array, "s b"]:
+    start = program(consts, x)
+
+    def each(move: Action, y: Array, t: Float[Array, " b"]) -> Array:
+        return jax.vmap(lambda image, s: move(image[None], s)[0])(y, t)
+
+    def at(t: Float[Array, " b"]) -> Float[Array, " b"]:
+        moved = program(consts, each(action, x, t))
+        back = [each(out[0], y, -t) for out, y in zip(outs, moved, strict=True)]
+        return _norm([b - s for b, s in zip(back, start, strict=True)])
+
+    return jax.lax.map(at, times)
+
+
+def _norm(leaves: list[Array]) -> Float[Array, " b"]:
+    """Euclidean norm over everything but the batch."""
+    flat = [
+        v.reshape(len(v), -1).astype(jnp.promote_types(v.dtype, jnp.float32))
+        for v in leaves
+    ]
+    return jnp.sqrt(sum(jnp.sum(v**2, -1) for v in flat))
