@@ -161,7 +161,7 @@ def _guesses(axes: "matplotlib.axes.Axes", m: Measurement, name: str) -> None:
 def responses(m: Measurement, *, columns: int = 5) -> "matplotlib.figure.Figure":
     """``|f(rho(t) x) - f(x)|`` over t, with the tangent that the Lie derivative gives.
 
-    A thin line for each photograph shown, a thick one for their mean; the dashed
+    A thin line for each photograph, a thick one for their mean; the dashed
     tangent is the mean slope times ``|t|``, and leaves the panel where it may.
     """
     names = list(m.curves)
@@ -213,14 +213,15 @@ def _response_panel(axes: "matplotlib.axes.Axes", m: Measurement, name: str) -> 
 
 
 def error_maps(m: Measurement) -> "matplotlib.figure.Figure":
-    """Where in each photograph shown the error of an action comes from, signed.
+    """Where in the first photographs the error of an action comes from, signed.
 
     One row for each mapped action. Orange blocks add to ``|L p|``, blue ones cancel;
     the colour is full at the 99.5th percentile of a panel's magnitudes.
     """
-    names, shown = list(m.pictures.maps), len(m.pictures.names)
-    width = 7.4 / max(shown, 4)
-    figure = new_figure(7.4, len(names) * (width + 0.28) + 0.75)
+    names = list(m.pictures.maps)
+    shown = len(m.pictures.maps[names[0]])
+    side = (7.4 - 0.45) / max(shown, 4)
+    figure = new_figure(7.4, len(names) * (side + 0.2) + 0.75)
     grid = figure.subplots(len(names), shown, squeeze=False)
     for row, name in enumerate(names):
         for i in range(shown):

@@ -38,7 +38,7 @@ class ActionError:
 
 @dataclasses.dataclass(frozen=True)
 class Curve:
-    """The response ``|f(rho(t) x) - f(x)|`` of the photographs shown, to one action.
+    """The response ``|f(rho(t) x) - f(x)|`` of the first photographs to one action.
 
     Attributes:
         t: flow times, in the units of the action.
@@ -47,8 +47,8 @@ class Curve:
     """
 
     t: Float[np.ndarray, " times"]
-    distance: Float[np.ndarray, "times shown"]
-    slope: Float[np.ndarray, " shown"]
+    distance: Float[np.ndarray, "times few"]
+    slope: Float[np.ndarray, " few"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,14 +87,15 @@ class Pictures:
         pixels: the preprocessed input, rescaled linearly from ``limits`` to 0 ... 255.
         limits: the smallest and the largest input value.
         block: side in pixels of the blocks that the maps are summed over.
-        maps: by action, the signed contribution of each block to ``|L f(x)|``.
+        maps: by action, the signed contribution of each block to ``|L f(x)|``, for the
+            first of these photographs.
     """
 
     names: tuple[str, ...]
     pixels: UInt8[np.ndarray, "shown height width channels"]
     limits: tuple[float, float]
     block: int
-    maps: dict[str, Float32[np.ndarray, "shown rows columns"]]
+    maps: dict[str, Float32[np.ndarray, "few rows columns"]]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,7 +3,7 @@
 import unicodedata
 from collections.abc import Sequence
 
-from .measurement import Consistency, Measurement
+from .measurement import Consistency, Guess, Measurement
 from .wording import exact, lee_symbol, number, percent, short_label
 
 
@@ -59,12 +59,12 @@ def printable(text: str) -> str:
     return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
-def top_table(m: Measurement) -> str:
+def top_table(images: Sequence[str], top: Sequence[Sequence[Guess]]) -> str:
     """The likeliest classes of each image, likeliest first."""
-    count = max(map(len, m.top), default=0)
+    count = max(map(len, top), default=0)
     rows = [
         [name, *(f"{short_label(g.label, 24)} {g.probability:.3f}" for g in guesses)]
-        for name, guesses in zip(m.images, m.top, strict=True)
+        for name, guesses in zip(images, top, strict=True)
     ]
     return text_table(["image", *(f"{i + 1}." for i in range(count))], rows)
 

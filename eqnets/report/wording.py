@@ -3,9 +3,9 @@
 import math
 
 _OUTPUTS = {
-    "probs": ("p", "the class probabilities, softmax of the logits"),
+    "probs": ("p", "the class probabilities (softmax)"),
     "logits": ("z", "the logits"),
-    "top1": ("p₁", "the probability of the class the network gives the photograph"),
+    "top1": ("p₁", "the probability of the likeliest class"),
 }
 _NORMS = {
     "squared": "mean over images of |L{symbol}|²",

@@ -48,7 +48,7 @@ def test_mean_abs_is_named(measurement):
 
 
 def test_top_table_has_a_row_for_each_image(measurement):
-    lines = report.top_table(measurement).split("\n")
+    lines = report.top_table(measurement.images, measurement.top).split("\n")
     assert [line.split()[0] for line in lines[2:]] == list(measurement.images)
     assert all("tiger cat 0.405" in line for line in lines[2:])
 
