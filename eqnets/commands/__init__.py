@@ -1,0 +1,10 @@
+"""The subcommands of the ``eqnets`` command, one file each.
+
+A subcommand is a dataclass of its options, whose docstrings are the help, with a
+method ``run`` that returns an exit code. Importing this package imports no JAX, so
+that ``eqnets --help`` answers at once.
+"""
+
+from .errors import CommandError as CommandError
+from .errors import UsageError as UsageError
+from .measure import Measure as Measure

@@ -1,0 +1,357 @@
+"""What ``eqnets measure`` computes, stage by stage."""
+
+import dataclasses
+import functools
+import importlib.metadata
+import platform
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, UInt8
+
+import eqnets
+from eqnets import actions, io, measure, report
+
+from . import network
+from .errors import CommandError, UsageError
+from .progress import Stages
+
+if TYPE_CHECKING:
+    from .measure import Measure
+
+#: How far the response curves reach, in the units of the action, by its name's start.
+REACH = {"translation": 0.03, "brightness": 0.5}
+USUAL_REACH = 0.1
+#: Fractions of the reach at which the responses are taken: denser near 0.
+STEPS = (-1.0, -0.5, -0.15, 0.15, 0.5, 1.0)
+#: The error maps are drawn for the first of these that are measured, then for others.
+MAPPED = ("translation_x", "rotation", "scaling")
+#: Blocks along the longer side of an error map.
+MAP_BLOCKS = 56
+#: Photographs with response curves and error maps, which take the time.
+CLOSE = 4
+TOP = 5
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """What is to be measured, found and checked.
+
+    Attributes:
+        options: of the command line.
+        network: the network, with its preprocessing.
+        images: names of the photographs.
+        photographs: uint8 [h, w, 3], of any sizes.
+        actions: by name.
+        shape: height, width and channels of the network's input.
+        logits: the network, compiled once.
+    """
+
+    options: "Measure"
+    network: network.Network
+    images: tuple[str, ...]
+    photographs: list[UInt8[np.ndarray, "_ _ 3"]]
+    actions: dict[str, Any]
+    shape: tuple[int, int, int]
+    logits: Callable[[Array], Float[Array, "b k"]]
+
+    def batches(self, *, larger: bool = False) -> Iterator[Float[Array, "b h w c"]]:
+        """The preprocessed photographs, a batch at a time."""
+        step = self.options.batch_size
+        for start in range(0, len(self.images), step):
+            yield jnp.asarray(self._inputs(start, start + step, larger))
+
+    def shown(self) -> Float[Array, "b h w c"]:
+        """The preprocessed photographs that the figures show."""
+        return jnp.asarray(self._inputs(0, self.options.shown, False))
+
+    def _inputs(self, start: int, stop: int, larger: bool) -> np.ndarray:
+        chosen = self.photographs[start:stop]
+        made = [self.network.input(p, larger=larger) for p in chosen]
+        for name, x in zip(self.images[start:stop], made, strict=True):
+            if x.shape != made[0].shape:
+                raise CommandError(
+                    f"the preprocessing gives inputs of different shapes: "
+                    f"{list(made[0].shape)} for {self.images[start]}, "
+                    f"{list(x.shape)} for {name}; resize and crop to one"
+                )
+        return np.stack(made)
+
+
+def prepare(options: "Measure", stages: Stages) -> Job:
+    """Find the actions, the photographs and the network.
+
+    Raises:
+        CommandError: one of them is not there or is not what it should be.
+    """
+    chosen = _actions(options)
+    with stages.stage("reading the photographs"):
+        images, photographs = _photographs(options)
+    with stages.stage(f"loading {options.model}"):
+        found = network.load(options.model, options.weights, size=options.size)
+        shape = found.input(photographs[0]).shape
+    logits = _compiled(found, min(options.batch_size, len(images)))
+    return Job(options, found, images, photographs, chosen, shape, logits)
+
+
+def classify(job: Job, stages: Stages) -> tuple[tuple[report.Guess, ...], ...]:
+    """The likeliest classes of each photograph, likeliest first."""
+    rows = []
+    with stages.stage("classifying", len(job.images)) as advance:
+        for x in job.batches():
+            logits = job.logits(x)
+            _check_logits(job, logits)
+            rows += [_top(job, row) for row in np.asarray(jax.nn.softmax(logits))]
+            advance(len(rows))
+    return tuple(rows)
+
+
+def measure_all(
+    job: Job, top: tuple[tuple[report.Guess, ...], ...], stages: Stages, command: str
+) -> report.Measurement:
+    """Everything the report shows.
+
+    Raises:
+        CommandError: the network gives something that is not finite.
+    """
+    options = job.options
+    f = measure.readout(job.network.scores, options.readout)
+    lee = _lee(job, f, stages)
+    circular, crop, reason = _consistency(job, stages)
+    curves, pictures = _curves(job, f, stages), _pictures(job, f, stages)
+    return report.Measurement(
+        model=options.model,
+        images=job.images,
+        size=job.shape[:2],
+        readout=options.readout,
+        norm=options.norm,
+        lee=lee,
+        top=top,
+        circular=circular,
+        crop=crop,
+        crop_reason=reason,
+        curves=curves,
+        pictures=pictures,
+        settings=_settings(job),
+        versions=_versions(),
+        command=command,
+        seed=options.seed,
+        # The same object: the stages after this one are added to it as they end.
+        seconds=stages.seconds,
+    )
+
+
+def _actions(options: "Measure") -> dict[str, Any]:
+    try:
+        built = actions.standard(
+            interpolation=options.interpolation,
+            boundary=options.boundary,
+            stencil=options.stencil,
+        )
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    return {name: built[name] for name in options.actions}
+
+
+def _photographs(
+    options: "Measure",
+) -> tuple[tuple[str, ...], list[UInt8[np.ndarray, "_ _ 3"]]]:
+    if options.images is None:
+        names, photographs = io.sample_photographs()
+    else:
+        names, photographs = io.load_images(options.images)
+    return tuple(names), list(photographs)
+
+
+def _compiled(
+    found: network.Network, batch: int
+) -> Callable[[Array], Float[Array, "b k"]]:
+    """Compile a network for batches of one size; smaller ones are filled up.
+
+    Its arrays are arguments of the compiled function where it is a pytree.
+    """
+    if jax.tree_util.all_leaves([found.scores]):
+        run = jax.jit(found.scores)
+    else:
+        run = functools.partial(jax.jit(lambda f, x: f(x)), found.scores)
+
+    def logits(x: Float[Array, "b h w c"]) -> Float[Array, "b k"]:
+        missing = max(0, batch - len(x))
+        filled = jnp.concatenate([x, jnp.repeat(x[-1:], missing, 0)])
+        scores = run(filled)
+        if jnp.ndim(scores) != 2 or len(scores) != len(filled):
+            raise CommandError(
+                f"eqnets measure needs a network that gives logits [B, K], here "
+                f"[{len(filled)}, K]; {found.name} gives {list(jnp.shape(scores))}"
+            )
+        return scores[: len(x)]
+
+    return logits
+
+
+def _check_logits(job: Job, logits: Float[Array, "b k"]) -> None:
+    name, names = job.network.name, job.network.class_names
+    if names is not None and len(names) != logits.shape[1]:
+        raise CommandError(
+            f"{name} has {logits.shape[1]} outputs but {len(names)} class names"
+        )
+    if not jnp.isfinite(logits).all():
+        raise CommandError(f"{name} gives logits that are not finite")
+
+
+def _top(job: Job, probabilities: np.ndarray) -> tuple[report.Guess, ...]:
+    order = np.argsort(-probabilities, kind="stable")[:TOP]
+    return tuple(
+        report.Guess(job.network.label(int(i)), float(probabilities[i])) for i in order
+    )
+
+
+def _lee(job: Job, f: Any, stages: Stages) -> dict[str, report.ActionError]:
+    options = job.options
+    with stages.stage("local equivariance error", len(job.images)) as advance:
+        found = measure.lee_profile(
+            f,
+            job.actions,
+            job.batches(),
+            norm=options.norm,
+            batch_size=options.batch_size,
+            progress=advance,
+        )
+    return {name: _action_error(job, name, found[name]) for name in job.actions}
+
+
+def _action_error(job: Job, name: str, estimate: Any) -> report.ActionError:
+    values = np.asarray(estimate.per_example, np.float64)
+    for image, value in zip(job.images, values, strict=True):
+        if not np.isfinite(value):
+            raise CommandError(
+                f"the error of {job.network.name} under {name} on {image} is {value}: "
+                "its derivative is not finite there"
+            )
+    action = job.actions[name]
+    return report.ActionError(
+        mean=float(estimate.mean),
+        stderr=float(estimate.stderr),
+        per_image=values,
+        stencil=action.stencil,
+        units=action.units,
+    )
+
+
+def _consistency(
+    job: Job, stages: Stages
+) -> tuple[report.Consistency, report.Consistency | None, str]:
+    def predict(x: Float[Array, "b h w c"]) -> Array:
+        return jnp.argmax(job.logits(x), -1)
+
+    circular_key, crop_key = jax.random.split(jax.random.key(job.options.seed))
+    height, width, _ = job.shape
+    pairs, reach = job.options.pairs, max(2, min(height, width) // 7)
+    with stages.stage("circular shift consistency", len(job.images)) as advance:
+        circular = _mean_over_batches(
+            job.batches(),
+            lambda x, key: measure.circular_consistency(
+                predict, x, key, max_shift=reach, pairs=pairs
+            ),
+            circular_key,
+            advance,
+        )
+    found = report.Consistency(circular, reach, pairs, height)
+    if job.network.larger is None or height != width:
+        why = "it is not square" if height != width else "the preprocessing gives none"
+        return found, None, f"it needs a square input and a larger image; {why}"
+    side = min(job.network.input(job.photographs[0], larger=True).shape[:2])
+    if side <= height + 1:
+        why = f"the preprocessing leaves {side} pixels for windows of {height}"
+        return found, None, why
+    with stages.stage("crop shift consistency", len(job.images)) as advance:
+        # The published setting for 224 of 256 pixels: shifts of 0 to 31.
+        reach = side - height - 1
+        crop = _mean_over_batches(
+            job.batches(larger=True),
+            lambda x, key: measure.shift_consistency(
+                predict, x, key, crop=height, max_shift=reach, pairs=pairs
+            ),
+            crop_key,
+            advance,
+        )
+    return found, report.Consistency(crop, reach, pairs, side, height), ""
+
+
+def _mean_over_batches(
+    batches: Iterator[Float[Array, "b h w c"]],
+    consistency: Callable[[Array, Array], Any],
+    key: Array,
+    advance: Callable[[int], None],
+) -> float:
+    total, count = 0.0, 0
+    for i, x in enumerate(batches):
+        total += float(consistency(x, jax.random.fold_in(key, i))) * len(x)
+        count += len(x)
+        advance(count)
+    return total / count
+
+
+def _curves(job: Job, f: Any, stages: Stages) -> dict[str, report.Curve]:
+    x, curves = job.shown()[:CLOSE], {}
+    with stages.stage("response curves", len(job.actions)) as advance:
+        for name, action in job.actions.items():
+            reach = REACH.get(name.split("_")[0], USUAL_REACH)
+            found = measure.response(f, action, x, jnp.asarray(STEPS) * reach)
+            # The curve passes through 0 at t = 0 by definition, bitwise here.
+            middle = len(STEPS) // 2
+            t = np.insert(np.asarray(STEPS) * reach, middle, 0.0)
+            distance = np.insert(np.asarray(found.distance, np.float64), middle, 0.0, 0)
+            curves[name] = report.Curve(
+                t, distance, np.asarray(found.slope, np.float64)
+            )
+            advance(len(curves))
+    return curves
+
+
+def _pictures(job: Job, f: Any, stages: Stages) -> report.Pictures:
+    x, maps = job.shown(), {}
+    close = x[:CLOSE]
+    block = max(1, -(-max(job.shape[:2]) // MAP_BLOCKS))
+    order = [name for name in MAPPED if name in job.actions]
+    order += [name for name in job.actions if name not in order]
+    mapped = order[: len(MAPPED)]
+    with stages.stage("error maps", len(mapped)) as advance:
+        for name in mapped:
+            found = measure.error_map(f, job.actions[name], close)
+            sums = report.block_sums(np.asarray(found, np.float64), block=block)
+            maps[name] = sums.astype(np.float32)
+            advance(len(maps))
+    pixels, limits = report.to_pixels(np.asarray(x))
+    return report.Pictures(job.images[: len(x)], pixels, limits, block, maps)
+
+
+def _settings(job: Job) -> dict[str, Any]:
+    """The options as they took effect: what was left out is filled in."""
+    kept = dataclasses.asdict(job.options)
+    for name in ("model", "seed", "debug", "stencil", "out"):
+        del kept[name]
+    for name in ("interpolation", "boundary"):
+        used = {getattr(action, name, None) for action in job.actions.values()}
+        kept[name] = ", ".join(sorted(used - {None})) or None
+    kept["weights"] = kept["weights"] or "the model's own"
+    kept["images"] = kept["images"] or "the photographs of scikit-image"
+    return {
+        name: value if isinstance(value, int | tuple | None) else str(value)
+        for name, value in kept.items()
+    }
+
+
+def _versions() -> dict[str, str]:
+    device = jax.devices()[0]
+    return {
+        "eqnets": eqnets.__version__,
+        "Python": platform.python_version(),
+        "JAX": jax.__version__,
+        "Flax": importlib.metadata.version("flax"),
+        "NumPy": np.__version__,
+        "device": device.device_kind,
+    }
