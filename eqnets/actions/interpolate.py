@@ -6,7 +6,6 @@ border pixels, ``wrap`` is periodic, ``zeros`` is empty space, and ``mirror`` (u
 the reference mode alone) reflects about the centres of the border pixels.
 """
 
-import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, Int
@@ -128,14 +127,16 @@ def _resample_fourier(
     row: Float[Array, "h w"],
     boundary: str,
 ) -> Float[Array, "b h w c"]:
+    b, h, w, c = x.shape
     high = lax.Precision.HIGHEST
+    flat = x.transpose(2, 0, 3, 1).reshape(w, b * c * h)
 
     def one_row(positions):
-        col, r = positions
-        across = fourier_weights(col, x.shape[2], boundary)
-        down = fourier_weights(r, x.shape[1], boundary)
-        strip = jnp.einsum("bhwc,pw->bhpc", x, across, precision=high)
-        return jnp.einsum("bhpc,ph->bpc", strip, down, precision=high)
+        across = fourier_weights(positions[0], w, boundary)
+        down = fourier_weights(positions[1], h, boundary)
+        strip = jnp.matmul(across, flat, precision=high).reshape(-1, b * c, h)
+        return jnp.einsum("pnh,ph->pn", strip, down, precision=high)
 
     # one row of the result at a time: the strip is the largest intermediate
-    return jnp.moveaxis(jax.lax.map(one_row, (column, row)), 0, 1)
+    rows = lax.map(one_row, (column, row))
+    return rows.reshape(*column.shape, b, c).transpose(2, 0, 1, 3)

@@ -9,7 +9,7 @@ from jaxtyping import Array, Float
 from eqnets.actions import Action, identity
 
 from .lee import _require_batch_axis
-from .lie import Function, checked_input, output_actions
+from .lie import Function, along, checked_input, output_actions
 from .program import Program, trace
 
 
@@ -41,19 +41,17 @@ def error_map(f: Function, action: Action, x: Array) -> Float[Array, "b h w"]:
                 "error_map needs outputs that do not move with the image, got one of "
                 "image shape: reduce it first, e.g. lambda x: f(x).mean((1, 2))"
             )
-    return _shares(program, action, consts, x)
+    return _shares(program, consts, x, action.tangent(x))
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1))
+@functools.partial(jax.jit, static_argnums=0)
 def _shares(
-    program: Program, action: Action, consts: list[Array], x: Array
+    program: Program, consts: list[Array], x: Array, velocity: Array
 ) -> Float[Array, "b h w"]:
-    velocity = action.tangent(x)
-    run = functools.partial(program, consts)
-    _, error = jax.jvp(run, (x,), (velocity,))
+    _, error = along(program, consts, x, velocity)
     norm = jnp.sqrt(sum(jnp.sum(e.reshape(len(x), -1) ** 2, -1) for e in error))
     # an image without error has no direction; its map is zero
     safe = jnp.where(norm > 0, norm, 1)
     z = [e / safe.reshape(-1, *(1,) * (e.ndim - 1)).astype(e.dtype) for e in error]
-    (back,) = jax.vjp(run, x)[1](z)
+    (back,) = jax.vjp(functools.partial(program, consts), x)[1](z)
     return jnp.sum(back * velocity, -1)

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Key, PyTree
 from eqnets.actions import Action
 
 from .lee import Estimate, _require_batch_axis
-from .lie import Function, OutputActions, checked_input, output_actions, push
+from .lie import Function, OutputActions, along, checked_input, output_actions
 from .program import Program, trace
 
 
@@ -53,32 +53,28 @@ def response(
         ValueError: the same.
     """
     x = checked_input((action,), x)
-    ts = jnp.asarray(ts, jnp.promote_types(x.dtype, jnp.float32))
+    ts = np.asarray(ts, np.float64)
     program, consts = trace(f, x)
     outs = output_actions(program, (action,), action_out, x.shape)
     _require_batch_axis(program, len(x))
-    distance, slope = _response(program, action, outs, consts, x, ts)
-    wide = (np.asarray(v, np.float64) for v in (ts, distance, slope))
-    return Response(*wide)
+    moves = [out[0] for out in outs]
+    start, slope = _along(program, consts, x, _tangent(action, x))
+    slope = [d - a.tangent(y) for a, d, y in zip(moves, slope, start, strict=True)]
+    distance = []
+    for t in ts:
+        moved = _forward(program, consts, _flow(action, x, t))
+        back = [_flow(a, y, -t) for a, y in zip(moves, moved, strict=True)]
+        distance.append(_norm([b - s for b, s in zip(back, start, strict=True)]))
+    rows = np.asarray(distance, np.float64).reshape(len(ts), len(x))
+    return Response(ts, rows, np.asarray(_norm(slope), np.float64))
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1, 2))
-def _response(
-    program: Program,
-    action: Action,
-    outs: OutputActions,
-    consts: list[Array],
-    x: Array,
-    ts: Float[Array, " t"],
-) -> tuple[Float[Array, "t b"], Float[Array, " b"]]:
-    start, derivative = push(program, (action,), outs, consts, x)
-
-    def at(t: Float[Array, ""]) -> Float[Array, " b"]:
-        moved = program(consts, action(x, t))
-        back = [out[0](y, -t) for out, y in zip(outs, moved, strict=True)]
-        return _norm([b - s for b, s in zip(back, start, strict=True)])
-
-    return jax.lax.map(at, ts), _norm([d[0] for d in derivative])
+# The network is compiled once for all actions and times: what an action does to the
+# input is computed apart and enters as an array.
+_along = jax.jit(along, static_argnums=0)
+_forward = jax.jit(lambda program, consts, x: program(consts, x), static_argnums=0)
+_flow = jax.jit(lambda action, x, t: action(x, t), static_argnums=0)
+_tangent = jax.jit(lambda action, x: action.tangent(x), static_argnums=0)
 
 
 def group_sample_error(
@@ -148,6 +144,7 @@ def _sampled(
     return jax.lax.map(at, times)
 
 
+@jax.jit
 def _norm(leaves: list[Array]) -> Float[Array, " b"]:
     """Euclidean norm over everything but the batch."""
     flat = [

@@ -93,20 +93,24 @@ def push(
     x: Array,
 ) -> tuple[list[Array], list[Array]]:
     """The leaves of f(x), and of its Lie derivatives [K, ...]; to be jitted."""
-
-    def forward(v: Array) -> tuple[list[Array], list[Array]]:
-        return jax.jvp(functools.partial(program, consts), (x,), (v,))
-
     if len(actions) == 1:
-        y, dy = forward(actions[0].tangent(x))
+        y, dy = along(program, consts, x, actions[0].tangent(x))
         dy = [d[None] for d in dy]
     else:
         v = jnp.stack([a.tangent(x) for a in actions])
+        forward = functools.partial(along, program, consts, x)
         y, dy = jax.vmap(forward, out_axes=(None, 0))(v)
     for i, (value, leaf_actions) in enumerate(zip(y, outs, strict=True)):
         if any(a != identity() for a in leaf_actions):
             dy[i] = dy[i] - jnp.stack([a.tangent(value) for a in leaf_actions])
     return y, dy
+
+
+def along(
+    program: Program, consts: list[Array], x: Array, v: Array
+) -> tuple[list[Array], list[Array]]:
+    """The leaves of f(x) and of its derivative along ``v``."""
+    return jax.jvp(functools.partial(program, consts), (x,), (v,))
 
 
 _compiled = jax.jit(push, static_argnums=(0, 1, 2))
