@@ -11,7 +11,8 @@ from jaxtyping import UInt8
 from .extras import extra_package
 from .paths import existing_file, existing_folder
 
-Image = UInt8[np.ndarray, "h w 3"]
+# Each image of a list has its own size, so these axes have no names.
+Image = UInt8[np.ndarray, "_ _ 3"]
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp")
 
