@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from .measure import Measure
 
 #: How far the response curves reach, in the units of the action, by its name's start.
-REACH = {"translation": 0.03, "brightness": 0.5}
-USUAL_REACH = 0.1
+REACH = {"translation": 0.01, "brightness": 0.3}
+USUAL_REACH = 0.03
 #: Fractions of the reach at which the responses are taken: denser near 0.
 STEPS = (-1.0, -0.5, -0.15, 0.15, 0.5, 1.0)
 #: The error maps are drawn for the first of these that are measured, then for others.

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 LOG_RATIO = 30.0
 #: Above this many images the dots of the bar chart are drawn as one picture.
 VECTOR_DOTS = 200
+#: The quantile of the magnitudes of a map at which its colour is full.
+FULL = 0.98
 
 
 def lee_bars(m: Measurement) -> "matplotlib.figure.Figure":
@@ -216,7 +218,7 @@ def error_maps(m: Measurement) -> "matplotlib.figure.Figure":
     """Where in the first photographs the error of an action comes from, signed.
 
     One row for each mapped action. Orange blocks add to ``|L p|``, blue ones cancel;
-    the colour is full at the 99.5th percentile of a panel's magnitudes.
+    the colour is full at the quantile `FULL` of a panel's magnitudes.
     """
     names = list(m.pictures.maps)
     shown = len(m.pictures.maps[names[0]])
@@ -238,7 +240,7 @@ def error_maps(m: Measurement) -> "matplotlib.figure.Figure":
 
 def map_scale(blocks: Float[np.ndarray, "rows columns"]) -> float:
     """The magnitude at which the colour of a map is full; 1 for a map of zeros."""
-    scale = float(np.quantile(np.abs(blocks), 0.995))
+    scale = float(np.quantile(np.abs(blocks), FULL))
     return scale or float(np.abs(blocks).max()) or 1.0
 
 

@@ -52,6 +52,7 @@ def page(m: Measurement) -> str:
         p=output_symbol(m.readout),
         stencils=sorted({e.stencil for e in m.lee.values() if e.stencil}),
         tabled=TABLED_IMAGES,
+        full=figures.FULL,
         curved=next((len(c.slope) for c in m.curves.values()), 0),
     )
 
