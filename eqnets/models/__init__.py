@@ -1,0 +1,14 @@
+"""Networks in Flax NNX; each is called as ``model(x, *, key=None, temperature=1.0)``.
+
+Images are ``[B, H, W, C]``, logits ``[B, K]``.
+"""
+
+from .efficientnet_lite import EfficientNetLite as EfficientNetLite
+from .efficientnet_lite import efficientnet_lite as efficientnet_lite
+from .preprocess import Preprocess as Preprocess
+from .pretrained import Pretrained as Pretrained
+from .pretrained import imagenet_classes as imagenet_classes
+from .pretrained import load_pretrained as load_pretrained
+from .torch_names import efficientnet_lite_from_torch as efficientnet_lite_from_torch
+from .weights import load_weights as load_weights
+from .weights import save_weights as save_weights
