@@ -17,8 +17,8 @@ def readout(
     Args:
         f: images to logits [B, K].
         kind: ``"probs"``, softmax over the K classes (what the paper measures);
-            ``"logits"``, ``f`` itself; ``"top1"``, the probability [B] of the class
-            that is chosen for the image as given.
+            ``"logits"``, ``f`` itself; ``"top1"``, the probability [B] of whatever
+            class is the likeliest.
 
     Raises:
         ValueError: an unknown kind, or logits that are not [B, K] (at the call).
