@@ -66,10 +66,19 @@ def short_label(label: str, length: int) -> str:
 def number(value: float, digits: int = 3) -> str:
     """Write a number with a number of significant digits; an undefined one as a dash.
 
+    Numbers below ten thousand are written out.
+
     >>> number(0.0123456), number(123456.0), number(0.0), number(math.nan)
     ('0.0123', '1.23e+05', '0', '-')
+    >>> number(379.98, 2), number(4.98, 2)
+    ('380', '5.0')
     """
-    return "-" if math.isnan(value) else f"{value:.{digits}g}"
+    if math.isnan(value):
+        return "-"
+    if value and 1e-4 <= abs(rounded := float(f"{value:.{digits - 1}e}")) < 1e4:
+        decimals = max(digits - 1 - math.floor(math.log10(abs(rounded))), 0)
+        return f"{rounded:.{decimals}f}"
+    return f"{value:.{digits}g}"
 
 
 def exact(value: float) -> str:
