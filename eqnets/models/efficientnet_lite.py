@@ -9,6 +9,7 @@ import math
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
@@ -139,11 +140,12 @@ class EfficientNetLite(nnx.Module):
     """
 
     def __init__(self, variant: int, num_classes: int, *, rngs: nnx.Rngs):
+        stages = scaled_stages(variant)
         self.variant = variant
         self.stem = _dense(3, STEM_WIDTH, size=3, stride=2, rngs=rngs)
         width = STEM_WIDTH
         blocks = []
-        for stage in scaled_stages(variant):
+        for stage in stages:
             for i in range(stage.blocks):
                 stride = stage.stride if i == 0 else 1
                 blocks.append(Block(width, stage, stride=stride, rngs=rngs))
@@ -174,7 +176,7 @@ class EfficientNetLite(nnx.Module):
             temperature: for networks with sampled layers; no effect here.
         """
         del temperature
-        x = self.stem(x)
+        x = self.stem(jnp.asarray(x))
         for block in self.blocks:
             x = block(x)
         x = self.head(x).mean((1, 2))
