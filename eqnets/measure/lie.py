@@ -93,13 +93,19 @@ def push(
     x: Array,
 ) -> tuple[list[Array], list[Array]]:
     """The leaves of f(x), and of its Lie derivatives [K, ...]; to be jitted."""
-    if len(actions) == 1:
-        y, dy = along(program, consts, x, actions[0].tangent(x))
+    v = [a.tangent(x) for a in actions]
+    if len(v) == 1:
+        y, dy = along(program, consts, x, v[0])
         dy = [d[None] for d in dy]
-    else:
-        v = jnp.stack([a.tangent(x) for a in actions])
+    elif len(v) <= 3 or jax.default_backend() != "cpu":
         forward = functools.partial(along, program, consts, x)
-        y, dy = jax.vmap(forward, out_axes=(None, 0))(v)
+        y, dy = jax.vmap(forward, out_axes=(None, 0))(jnp.stack(v))
+    else:
+        # On a CPU many tangents at once fall out of the caches: ten take 19 forward
+        # passes in one vmap and 10 in pairs (benchmarks/lee.py).
+        y, linear = jax.linearize(functools.partial(program, consts), x)
+        pairs = 2 - len(v) % 2
+        dy = jax.lax.map(linear, jnp.stack(v), batch_size=pairs)
     for i, (value, leaf_actions) in enumerate(zip(y, outs, strict=True)):
         if any(a != identity() for a in leaf_actions):
             dy[i] = dy[i] - jnp.stack([a.tangent(value) for a in leaf_actions])
