@@ -1,0 +1,22 @@
+"""Argument checks shared by the named groups."""
+
+import operator
+
+
+def count(value: object, argument: str, *, least: int = 1) -> int:
+    """``value`` as an integer of at least ``least``.
+
+    Raises:
+        TypeError: it is not an integer.
+        ValueError: it is too small.
+    """
+    try:
+        number = operator.index(value)
+    except TypeError as error:
+        raise TypeError(
+            f"{argument} must be an integer, got {value!r} of type "
+            f"{type(value).__name__}"
+        ) from error
+    if number < least:
+        raise ValueError(f"{argument} must be at least {least}, got {number}")
+    return number
