@@ -1,0 +1,84 @@
+"""Counting invariants of a small finite group by the average of its character."""
+
+import numpy as np
+
+from eqnets.groups.elements import element_key
+from eqnets.reps.problem import Problem
+
+_ORDER = 200  # groups up to this order are listed
+_DENSE_SIZE = 64
+
+
+def invariant_count(problem: Problem) -> int | None:
+    """The number of invariants, 1/|G| sum_g prod_i tr rho_i(g), or None.
+
+    None where the group has a Lie algebra, is larger than 200 elements, or has large
+    dense matrices. Only products of the generators are used, nothing of the solver.
+    """
+    if problem.lie_count or not problem.atoms:
+        return None
+    traces = _monomial_traces(problem) if problem.is_monomial else _traces(problem)
+    if traces is None:
+        return None
+    per_factor = traces[:, problem.places]
+    mean = complex(per_factor.prod(axis=1).mean())
+    whole = round(mean.real)
+    return whole if abs(mean - whole) < 1e-6 else None
+
+
+def _monomial_traces(problem):
+    """``[|G|, atoms]`` traces; an element is a (permutation, weights) of all atoms."""
+    starts = np.cumsum([0] + [a.size for a in problem.distinct])
+    perms = np.concatenate(
+        [a.form[0] + s for a, s in zip(problem.distinct, starts, strict=False)], axis=1
+    )
+    weights = np.concatenate([a.form[1] for a in problem.distinct], axis=1)
+    n = perms.shape[1]
+    if n * _ORDER > 400_000:
+        return None
+    plain = bool((weights == 1).all())
+
+    def key(g):
+        return g[0].tobytes() + (b"" if plain else element_key(g[1]))
+
+    def times(h, g):
+        return h[0][g[0]], h[1][g[0]] * g[1]
+
+    start = (np.arange(n), np.ones(n, weights.dtype))
+    found = _listed(start, list(zip(perms, weights, strict=True)), times, key)
+    if found is None:
+        return None
+    fixed = np.stack([np.where(p == np.arange(n), w, 0) for p, w in found])
+    return np.add.reduceat(fixed, starts[:-1], axis=1)
+
+
+def _traces(problem):
+    if sum(a.size for a in problem.distinct) > _DENSE_SIZE:
+        return None
+    joint = list(zip(*problem.dense_discrete, strict=True))
+
+    def key(g):
+        return b"".join(element_key(m) for m in g)
+
+    def times(h, g):
+        return tuple(x @ y for x, y in zip(h, g, strict=True))
+
+    start = tuple(np.eye(a.size) for a in problem.distinct)
+    found = _listed(start, joint, times, key)
+    if found is None:
+        return None
+    return np.array([[np.trace(m) for m in g] for g in found])
+
+
+def _listed(start, generators, times, key):
+    seen, found = {key(start)}, [start]
+    for g in found:
+        for h in generators:
+            new = times(h, g)
+            k = key(new)
+            if k not in seen:
+                if len(found) >= _ORDER:
+                    return None
+                seen.add(k)
+                found.append(new)
+    return found
