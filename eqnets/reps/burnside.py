@@ -7,6 +7,8 @@ from eqnets.reps.problem import Problem
 
 _ORDER = 200  # groups up to this order are listed
 _DENSE_SIZE = 64
+_EQUAL = 1e-9  # elements closer than this are the same
+_BOUNDED = 1e5  # an element of a finite group has no entry larger than this
 
 
 def invariant_count(problem: Problem) -> int | None:
@@ -35,6 +37,8 @@ def _monomial_traces(problem):
     weights = np.concatenate([a.form[1] for a in problem.distinct], axis=1)
     n = perms.shape[1]
     if n * _ORDER > 400_000:
+        return None
+    if np.abs(np.abs(weights) - 1).max(initial=0.0) > _EQUAL:
         return None
     plain = bool((weights == 1).all())
 
@@ -71,14 +75,22 @@ def _traces(problem):
 
 
 def _listed(start, generators, times, key):
-    seen, found = {key(start)}, [start]
+    """The elements, or None where there are too many or two are nearly the same."""
+    seen, found = {key(start): start}, [start]
     for g in found:
         for h in generators:
             new = times(h, g)
             k = key(new)
-            if k not in seen:
-                if len(found) >= _ORDER:
+            if k in seen:
+                if _distance(new, seen[k]) > _EQUAL:
                     return None
-                seen.add(k)
+            elif len(found) >= _ORDER or _distance(new, start) > _BOUNDED:
+                return None
+            else:
+                seen[k] = new
                 found.append(new)
     return found
+
+
+def _distance(g, h):
+    return max(float(np.abs(a - b).max()) for a, b in zip(g, h, strict=True))

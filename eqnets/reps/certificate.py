@@ -11,6 +11,7 @@ from eqnets.reps.problem import Problem
 _RESIDUAL = 1e-9
 _EXACT_ENTRIES = 4_000_000  # N r up to which every column is tested
 _VECTORS = 2  # fresh random vectors; each misses a missing dimension with p ~ 1e-3
+_VIOLATION = 1e-12  # scaled; below, a vector counts as invariant
 _OUTSIDE = 1e-3  # of the typical size of one missing dimension's share
 
 
@@ -106,7 +107,7 @@ def _check_complete(problem: Problem, basis: Basis) -> None:
     v, violation = projected(problem, start)
     if outside(v) <= tolerance:
         return
-    if violation <= tolerance:
+    if violation <= _VIOLATION:
         raise BasisError(
             f"the basis of rank {basis.rank} is incomplete: a random invariant lies "
             "outside its span; the generators are nearly degenerate, give them in "

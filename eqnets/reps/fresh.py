@@ -13,6 +13,7 @@ _ROUNDS = 12
 _STEPS_A_ROUND = 10
 _CG_STEPS = 4000
 _SMALL = 2**28
+_SVD_SIZE = 600
 
 
 def averaged(
@@ -36,17 +37,18 @@ def averaged(
 
 
 def _unitary_sampler(problem, rng):
-    discrete = [d.astype(problem.dtype) for d in problem.dense_discrete]
+    """A function that gives random elements, one matrix for each distinct atom."""
+    family = make_family(problem.distinct, max_bytes=_SMALL)
+    if family is None:
+        return None
+    discrete = [g[family.lie :].astype(problem.dtype) for g in family.gens]
     for d in discrete:
         gram = d @ d.conj().transpose(0, 2, 1)
         if np.abs(gram - np.eye(d.shape[1])).max(initial=0.0) > 1e-9:
             return None
-    lie = None
-    if problem.lie_count:
-        family = make_family(problem.distinct, max_bytes=_SMALL)
-        if family is None or family.back is not None:
-            return None
-        lie = _compact_form([g[: family.lie] for g in family.gens])
+    lie = _compact_form([g[: family.lie] for g in family.gens]) if family.lie else None
+    back = family.back
+    away = None if back is None else [np.linalg.inv(b) for b in back]
 
     def sample():
         mats = [np.eye(a.size, dtype=problem.dtype) for a in problem.distinct]
@@ -59,7 +61,9 @@ def _unitary_sampler(problem, rng):
                 np.linalg.matrix_power(d[i], power) @ m
                 for d, m in zip(discrete, mats, strict=True)
             ]
-        return mats
+        if back is None:
+            return mats
+        return [b @ m @ a for b, m, a in zip(back, mats, away, strict=True)]
 
     return sample
 
@@ -78,7 +82,7 @@ def _compact_form(lie):
 
 
 def projected(problem: Problem, v: np.ndarray) -> tuple[np.ndarray, float]:
-    """Columns v projected on the invariants by conjugate gradients on C^H C.
+    """Columns v projected on the invariants, by an SVD or conjugate gradients on C^H C.
 
     Returns:
         The columns ``[N, c]`` and the largest scaled constraint violation left.
@@ -100,8 +104,14 @@ def projected(problem: Problem, v: np.ndarray) -> tuple[np.ndarray, float]:
                 out += adjoint.apply_lie(i - problem.discrete_count, y) / s
         return out
 
-    for _ in range(2):
-        v = _descend(normal, v)
+    if problem.size <= _SVD_SIZE:
+        eye = np.eye(problem.size, dtype=problem.dtype)
+        _, size, vh = np.linalg.svd(np.concatenate(rows(eye)))
+        null = vh[np.flatnonzero(size < 1e-11 * size[0])]
+        v = null.conj().T @ (null @ v)
+    else:
+        for _ in range(2):
+            v = _descend(normal, v)
     left = max((float(np.linalg.norm(y, axis=0).max()) for y in rows(v)), default=0.0)
     return v, left
 
