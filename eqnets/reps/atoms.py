@@ -64,7 +64,13 @@ class UserRep(Atom):
             disc = [np.asarray(self.matrix(h)) for h in group.discrete]
             lie = [np.asarray(self.derivative(a)) for a in group.lie_algebra]
             one = np.asarray(self.matrix(np.eye(group.d, dtype=group.discrete.dtype)))
-        _check_user_rep(one, disc, group)
+            _check_square(one)
+            words = [
+                (np.asarray(self.matrix(g @ h)), a @ b)
+                for g, a in zip(group.discrete, disc, strict=True)
+                for h, b in zip(group.discrete, disc, strict=True)
+            ]
+        _check_user_rep(one, disc, words)
         n = len(one)
         images = Images.of(_stacked(disc, n), _stacked(lie, n))
         super().__init__(group, images, symbol)
@@ -105,13 +111,22 @@ def from_rho(G: MatrixGroup, rho: Callable, *, name: str = "W") -> Rep:
     return UserRep(_group(G), rho, name)
 
 
-def _check_user_rep(one, disc, group):
-    if one.ndim != 2 or one.shape[0] != one.shape[1]:
-        raise ValueError(f"rho(g) must be a square matrix, got shape {one.shape}")
+def _check_user_rep(one, disc, words):
     if not np.allclose(one, np.eye(len(one)), atol=1e-6):
         raise ValueError("rho of the identity must be the identity: rho(1) is not")
     if any(r.shape != one.shape for r in disc):
         raise ValueError("rho(g) must have one shape for all g")
+    for whole, product in words:
+        if not np.allclose(whole, product, atol=1e-6 * max(1.0, np.abs(whole).max())):
+            raise ValueError(
+                "rho must be multiplicative, rho(g h) = rho(g) rho(h): it is not on "
+                "the discrete generators"
+            )
+
+
+def _check_square(one):
+    if one.ndim != 2 or one.shape[0] != one.shape[1]:
+        raise ValueError(f"rho(g) must be a square matrix, got shape {one.shape}")
 
 
 def _stacked(matrices, n):
