@@ -14,5 +14,14 @@ from eqnets.reps.atoms import vector as vector
 from eqnets.reps.base import Rep as Rep
 from eqnets.reps.basis import Basis as Basis
 from eqnets.reps.errors import BasisError as BasisError
+from eqnets.reps.finite import induced as induced
+from eqnets.reps.finite import quotient as quotient
+from eqnets.reps.finite import regular as regular
+from eqnets.reps.irreps import alternating_power as alternating_power
+from eqnets.reps.irreps import determinant as determinant
+from eqnets.reps.irreps import frequency as frequency
+from eqnets.reps.irreps import harmonic as harmonic
+from eqnets.reps.irreps import subrep as subrep
+from eqnets.reps.irreps import symmetric_power as symmetric_power
 from eqnets.reps.solve import clear_cache as clear_cache
 from eqnets.reps.solve import equivariant_basis as equivariant_basis
