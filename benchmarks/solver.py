@@ -1,0 +1,210 @@
+"""The basis solver: CPU seconds and peak memory, beside emlp 1.0.3.
+
+    python -m benchmarks.solver                          # eqnets alone
+    python -m benchmarks.solver --peer .venv-emlp        # both, and the ratios
+    python -m benchmarks.solver --scaling cost.png       # cost as the group grows
+
+Every solve runs in a fresh process with one BLAS thread, imports not counted: the first
+call of each library, its compilation included. Peak memory is what the process grew by.
+CPU time, not wall time, so that a busy machine disturbs it less. The table is saved in
+benchmarks/results/solver.json.
+"""
+
+import argparse
+import json
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+# name, eqnets (groups g, representations T and endo), emlp (its groups, T and V), rank
+TABLE = [
+    ("Z(64) V>>V", "endo(g.cyclic(64))", "(V >> V)(Z(64))", 64),
+    ("S(6) T4", "T(g.symmetric(6), 4)", "T(4)(S(6))", 15),
+    ("S(10) T4", "T(g.symmetric(10), 4)", "T(4)(S(10))", 15),
+    ("Z12xZ12 V>>V", "endo(g.translations(12, 12))", "(V >> V)(Z(12) * Z(12))", 144),
+    ("p4 4x4 V>>V", "endo(g.p4(4))", "(V >> V)(ZksZnxZn(4, 4))", 64),
+    ("SO(3) T4", "T(g.SO(3), 4)", "T(4)(SO(3))", 3),
+    ("SO(3) T6", "T(g.SO(3), 6)", "T(6)(SO(3))", 15),
+    ("SO(3) T8", "T(g.SO(3), 8)", "T(8)(SO(3))", 91),
+    ("SO(5) T5", "T(g.SO(5), 5)", "T(5)(SO(5))", 1),
+    ("SO(5) T6", "T(g.SO(5), 6)", "T(6)(SO(5))", 15),
+    ("O(5) T4", "T(g.O(5), 4)", "T(4)(O(5))", 3),
+    ("SO+(1,3) T4", "T(g.SOpq(1, 3), 4)", "T(4)(SO13p())", 4),
+    ("Sp(2) T4", "T(g.Sp(2), 4)", "T(4)(Sp(2))", 3),
+    ("Sp(2) T6", "T(g.Sp(2), 6)", "T(6)(Sp(2))", 14),
+    ("SU(3) T(3,3)", "T(g.SU(3), 3, 3)", "T(3, 3)(SU(3))", 6),
+]
+BEYOND = [
+    ("Z(1024) V>>V", "endo(g.cyclic(1024))", None, 1024),
+    ("S(10) T6", "T(g.symmetric(10), 6)", None, 203),
+    ("SO(3) T10", "T(g.SO(3), 10)", None, 603),
+    ("SO(4) T8", "T(g.SO(4), 8)", None, 196),
+    ("SO(5) T8", "T(g.SO(5), 8)", None, 105),
+    ("Sp(2) T8", "T(g.Sp(2), 8)", None, 84),
+    ("SO+(1,3) T8", "T(g.SOpq(1, 3), 8)", None, 196),
+]
+
+OURS = """
+import json, resource, time
+from eqnets import groups as g, reps
+from eqnets.reps.cache import nbytes
+T = reps.T
+def endo(G):
+    return reps.vector(G) >> reps.vector(G)
+idle = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+start = time.process_time()
+basis = reps.equivariant_basis({expression})
+solve = time.process_time() - start
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - idle
+start = time.process_time()
+if basis.size * basis.rank < 1e8:
+    basis.dense()
+dense = time.process_time() - start
+print(json.dumps(dict(rank=basis.rank, seconds=solve, dense_seconds=dense, peak_mib=peak
+    / 1024, typed_mib=nbytes(basis) / 2**20, residual=basis.residual,
+    method=basis.method, size=basis.size)))
+"""
+
+PEER = """
+import json, resource, time
+from emlp.groups import *
+from emlp.reps import T, V
+idle = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+start = time.process_time()
+basis = ({expression}).equivariant_basis()
+solve = time.process_time() - start
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - idle
+print(json.dumps(dict(rank=int(basis.shape[-1]), seconds=solve, peak_mib=peak / 1024)))
+"""
+
+ONE_THREAD = dict.fromkeys(
+    ["OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"], "1"
+) | {
+    "TQDM_DISABLE": "1",
+    "JAX_PLATFORMS": "cpu",
+    "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1",
+}
+
+
+def run(python, code, timeout):
+    """The record a fresh process prints, or what went wrong."""
+    try:
+        out = subprocess.run(
+            [python, "-c", code],
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            env={**os.environ, **ONE_THREAD},
+        )
+    except subprocess.TimeoutExpired:
+        return {"error": f"over {timeout} s"}
+    if out.returncode:
+        return {"error": out.stderr.strip().splitlines()[-1][:100]}
+    return json.loads(out.stdout.strip().splitlines()[-1])
+
+
+def measure(peer, timeout, repeats, out):
+    """One record for each line of the tables; the median of ``repeats`` for eqnets."""
+    records = []
+    for name, ours, theirs, rank in TABLE + BEYOND:
+        code = OURS.replace("{expression}", ours)
+        runs = [run(sys.executable, code, timeout) for _ in range(repeats)]
+        runs.sort(key=lambda r: r.get("seconds", math.inf))
+        record = {"problem": name, "rank": rank, "eqnets": runs[len(runs) // 2]}
+        if peer and theirs:
+            code = PEER.replace("{expression}", theirs)
+            record["emlp"] = run(f"{peer}/bin/python", code, timeout)
+        records.append(record)
+        print(line(record), flush=True)
+        save(out, {"table": records, "geometric_mean": geometric_mean(records)})
+    return records
+
+
+def save(path, result):
+    """Write the records, so far."""
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    Path(path).write_text(json.dumps(result, indent=1) + "\n")
+
+
+def line(record):
+    """One row of the table."""
+    ours, theirs = record["eqnets"], record.get("emlp", {})
+    text = f"{record['problem']:14s} rank {record['rank']:5d}  eqnets "
+    if "error" in ours:
+        return text + ours["error"]
+    text += f"{ours['seconds']:8.4f} s {ours['peak_mib']:7.1f} MiB"
+    text += f" residual {ours['residual']:.0e}"
+    if "seconds" in theirs:
+        text += f"  emlp {theirs['seconds']:8.2f} s, rank {theirs['rank']}"
+        text += f"  ratio {theirs['seconds'] / ours['seconds']:8.0f}"
+    elif theirs:
+        text += f"  emlp: {theirs['error']}"
+    return text
+
+
+def geometric_mean(records):
+    """The mean ratio of CPU seconds over the problems that both solved."""
+    ratios = [
+        r["emlp"]["seconds"] / r["eqnets"]["seconds"]
+        for r in records
+        if "seconds" in r.get("emlp", {})
+    ]
+    if not ratios:
+        return None
+    return math.exp(sum(map(math.log, ratios)) / len(ratios))
+
+
+def scaling(path):
+    """A figure: CPU time of C_n and S_n with n, beside the bound O((M + D) m^3)."""
+    import matplotlib
+
+    matplotlib.use("agg")
+    import matplotlib.pyplot as plt
+
+    families = {
+        "C_n, V >> V (|G| = n)": ("endo(g.cyclic({n}))", [16, 32, 64, 128, 256, 512]),
+        "S_n, V >> V (|G| = n!)": ("endo(g.symmetric({n}))", [16, 32, 64, 128, 256]),
+        "S_n, T4": ("T(g.symmetric({n}), 4)", [4, 6, 8, 12, 16, 24]),
+    }
+    figure, axes = plt.subplots(figsize=(6, 4), layout="constrained")
+    results = {}
+    for name, (expression, sizes) in families.items():
+        code = [OURS.replace("{expression}", expression.format(n=n)) for n in sizes]
+        records = [run(sys.executable, c, 600) for c in code]
+        seconds = [r["seconds"] for r in records]
+        results[name] = {"n": sizes, "seconds": seconds}
+        axes.loglog([r["size"] for r in records], seconds, "o-", label=name)
+    x = [256, 4096, 65536, 262144]
+    bound = [1e-3 * (n / 256) ** 3 for n in x]
+    axes.loglog(x, bound, "k--", label="O((M + D) m³), the dense bound")
+    axes.set(
+        xlabel="size N of the representation", ylabel="CPU seconds", ylim=(1e-4, 1e3)
+    )
+    axes.legend()
+    figure.savefig(path, dpi=150)
+    return results
+
+
+def main():
+    """Run the tables, print the ratios, save the records."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--peer", help="a virtual environment with emlp 1.0.3")
+    parser.add_argument("--timeout", type=float, default=300.0)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--scaling", help="write the scaling figure here")
+    parser.add_argument("--out", default="benchmarks/results/solver.json")
+    options = parser.parse_args()
+    records = measure(options.peer, options.timeout, options.repeats, options.out)
+    mean = geometric_mean(records)
+    if mean is not None:
+        print(f"geometric mean of the ratios: {mean:.0f}")
+    result = {"table": records, "geometric_mean": mean}
+    if options.scaling:
+        result["scaling"] = scaling(options.scaling)
+    save(options.out, result)
+
+
+if __name__ == "__main__":
+    main()
