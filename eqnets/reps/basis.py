@@ -15,7 +15,7 @@ from eqnets.reps.errors import BasisError
 
 Array = Any  # a NumPy or a JAX array
 
-_DENSE_LIMIT = 8 * 2**30  # bytes that dense() writes without being told to
+_DENSE_LIMIT = 4 * 2**30  # bytes that dense() writes without being told to
 
 
 class Basis:
