@@ -24,6 +24,7 @@ _SINGULAR_NULL = 1e-11
 _SINGULAR_CLEAR = 1e-8
 _DENSE_COMPONENT = 2500
 _DENSE_FILL = 0.25
+_FULL = 0.05
 
 
 def solve_nullspace(problem: Problem, *, max_bytes: int) -> Basis:
@@ -38,8 +39,9 @@ def solve_nullspace(problem: Problem, *, max_bytes: int) -> Basis:
     count, labels = connected_components(abs(normal), directed=False)
     rows, blocks, used_lu = [], [], False
     for members in _groups(labels, count):
-        if len(members) > _DENSE_COMPONENT:
-            part = normal[members][:, members]
+        part = normal[members][:, members] if len(members) > _DENSE_COMPONENT else None
+        # A sparse factorisation of a full matrix is slower than a dense eigenproblem.
+        if part is not None and part.nnz < _FULL * len(members) ** 2:
             null = null_by_shift_invert(part, scale)
             used_lu = True
         else:

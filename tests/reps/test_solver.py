@@ -103,3 +103,20 @@ def test_schur_route_spans_the_null_space(G, monkeypatch):
     for rep in all_reps(G, 1, 100):
         check(rep, G)
     reps.clear_cache()
+
+
+@pytest.mark.parametrize(
+    "G", [groups.SO(3), groups.heisenberg(), groups.SU(2), groups.lorentz()], ids=str
+)
+def test_shift_invert_spans_the_null_space(G, monkeypatch):
+    """Shift and invert, where a dense eigenproblem would be small enough."""
+    from eqnets.reps import nullspace
+
+    monkeypatch.setattr(nullspace, "_DENSE_COMPONENT", 3)
+    monkeypatch.setattr(nullspace, "_FULL", 2.0)
+    reps.clear_cache()
+    for rep in all_reps(G, 9, 85):
+        check(rep, G)
+    basis = reps.equivariant_basis(reps.T(G, 2, 1) + reps.T(G, 2, 2))
+    assert "shift-invert" in basis.method
+    reps.clear_cache()
