@@ -212,11 +212,8 @@ class Dual(Atom):
 
     def matrix(self, g: ArrayLike) -> ArrayLike:
         """rho(g^-1)^T."""
-        import jax.numpy as jnp
-
         rho = self.of.matrix(g)
-        xp = np if isinstance(rho, np.ndarray) else jnp
-        return xp.linalg.inv(rho).T
+        return rho.__array_namespace__().linalg.inv(rho).T
 
     def derivative(self, a: ArrayLike) -> ArrayLike:
         """-drho(a)^T."""
