@@ -10,6 +10,7 @@ from eqnets.reps.problem import Problem
 
 _RESIDUAL = 1e-9
 _EXACT_ENTRIES = 4_000_000  # N r up to which every column is tested
+_AT_ONCE = 100_000  # entries of the columns that are tested together
 _VECTORS = 2  # fresh random vectors; each misses a missing dimension with p ~ 1e-3
 _VIOLATION = 1e-12  # scaled; below, a vector counts as invariant
 _OUTSIDE = 1e-3  # of the typical size of one missing dimension's share
@@ -56,17 +57,19 @@ def residual(problem: Problem, basis: Basis) -> float:
     if isinstance(basis, LabelBasis) and problem.is_monomial and not problem.lie_count:
         return _label_residual(problem, basis)
     if basis.size * basis.rank <= _EXACT_ENTRIES:
-        columns, factor = basis.dense(), 1.0
+        c, factor = np.eye(basis.rank, dtype=basis.dtype), 1.0
     else:
         rng = np.random.default_rng(11)
         c = rng.standard_normal((_VECTORS, basis.rank)).astype(basis.dtype)
         c /= np.linalg.norm(c, axis=1, keepdims=True)
-        columns, factor = basis.expand(c).T, np.sqrt(basis.rank)
-    worst = 0.0
-    for violation in problem.constraints(columns):
-        norms = np.sqrt((np.abs(violation) ** 2).sum(axis=0))
-        worst = max(worst, float(norms.max()))
-    return worst * factor
+        factor = np.sqrt(basis.rank)
+    worst, width = 0.0, max(1, _AT_ONCE // basis.size)
+    for start in range(0, len(c), width):  # a few columns at a time: memory
+        columns = basis.expand(c[start : start + width]).T
+        for violation in problem.constraints(columns):
+            norms = np.sqrt((np.abs(violation) ** 2).sum(axis=0))
+            worst = max(worst, float(norms.max()))
+    return worst * float(factor)
 
 
 def _label_residual(problem, basis):
