@@ -16,7 +16,8 @@ DESCRIPTION = """\
 Does this network respect this symmetry, by how much does it fail, where?
 
 `eqnets measure` alone measures EfficientNet-Lite0 on photographs and writes a report
-to report/. `eqnets COMMAND --help` lists the options of a command.
+to report/. `eqnets basis GROUP REP` finds the weight-sharing basis of a group.
+`eqnets COMMAND --help` lists the options of a command.
 """
 INTERRUPTED = 130
 
@@ -89,7 +90,7 @@ def _parse(arguments: list[str]) -> Any:
             if {"-h", "--help"} & set(arguments):
                 streams.enter_context(contextlib.redirect_stdout(helped))
             return tyro.extras.subcommand_cli_from_dict(
-                {"measure": commands.Measure},
+                {"measure": commands.Measure, "basis": commands.SolveBasis},
                 args=arguments,
                 prog="eqnets",
                 description=DESCRIPTION,

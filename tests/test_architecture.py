@@ -24,7 +24,7 @@ MAY_IMPORT = {
     "maps": {"actions"},
     "nn": {"polyphase", "reps", "groups", "maps"},
     "models": {"nn", "polyphase", "reps", "groups", "io", "functional"},
-    "report": {"io"},
+    "report": {"io", "reps"},
     "commands": {
         *("actions", "measure", "maps", "models", "functional"),
         *("io", "report", "groups", "reps", "polyphase"),

@@ -5,6 +5,7 @@ method ``run`` that returns an exit code. Importing this package imports no JAX,
 that ``eqnets --help`` answers at once.
 """
 
+from .basis import SolveBasis as SolveBasis
 from .errors import CommandError as CommandError
 from .errors import UsageError as UsageError
 from .measure import Measure as Measure

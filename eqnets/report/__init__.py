@@ -17,6 +17,8 @@ from .measurement import Pictures as Pictures
 from .measurement import block_sums as block_sums
 from .measurement import to_pixels as to_pixels
 from .page import page as page
+from .sharing import sharing_figure as sharing_figure
+from .sharing import sharing_labels as sharing_labels
 from .style import to_svg as to_svg
 from .tables import consistency_table as consistency_table
 from .tables import lee_lines as lee_lines

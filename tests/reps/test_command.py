@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from eqnets import groups, reps
-from eqnets.commands.basis import describe, parse_group, parse_rep, solve
+from eqnets.commands.expressions import describe, parse_group, parse_rep, solve
 from eqnets.report.sharing import sharing_figure, sharing_labels
 
 G = groups.SL(2)
@@ -89,3 +89,37 @@ def test_sharing_of_the_tutorials_circulant():
     np.testing.assert_array_equal(identity, np.eye(3) - 1)
     with pytest.raises(ValueError, match="shape"):
         sharing_labels(basis, (4, 5))
+
+
+def test_the_command_prints_and_draws(tmp_path, capsys):
+    from eqnets.cli import main
+
+    path = tmp_path / "sharing.png"
+    assert main(["basis", "dihedral_images(3)", "V >> V", "--out", str(path)]) == 0
+    printed = capsys.readouterr().out
+    solved = solve("dihedral_images(3)", "V >> V")
+    assert f"rank      {solved.basis.rank}\n" in printed
+    assert "method    orbits" in printed
+    assert path.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "word"),
+    [
+        (["SO3", "V"], 2, "SO(3)"),
+        (["SO(3)", "Q"], 2, "'Q'"),
+        (["SO(3)", "T2", "--out", "a.png"], 2, "maps"),
+        (["SO(3)", "V >> V", "--out", "a.doc"], 2, "doc"),
+        (["missing.npz", "V"], 1, "missing.npz"),
+        (["SO(9)", "T(16)"], 1, "max_bytes"),
+    ],
+)
+def test_bad_input_is_one_line(arguments, code, word, capsys, tmp_path, monkeypatch):
+    from eqnets.cli import main
+
+    monkeypatch.chdir(tmp_path)
+    assert main(["basis", *arguments]) == code
+    said = capsys.readouterr()
+    assert word in said.err
+    assert said.err.count("\n") == 1
+    assert not list(tmp_path.iterdir())
