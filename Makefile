@@ -4,7 +4,7 @@ VENV ?= .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup demo test test-slow test-doc lint format bench lock clean
+.PHONY: help setup demo test test-slow test-doc lint format bench bench-solver lock clean
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
 
@@ -40,6 +40,12 @@ format: setup  ## rewrite the code in the house style
 
 bench: setup  ## the benchmarks: ratios in one run, printed and saved
 	$(PY) -m benchmarks.lee
+
+bench-solver: setup  ## the basis solver beside emlp 1.0.3, in an environment of its own
+	test -x .venv-emlp/bin/python || $(PYTHON) -m venv .venv-emlp
+	.venv-emlp/bin/python -m pip install -q jax==0.4.13 jaxlib==0.4.13 numpy==1.26.4 \
+	  scipy==1.11.4 objax==1.7.0 plum-dispatch==1.7.4 optax==0.1.7 flax==0.7.2 six emlp==1.0.3
+	$(PY) -m benchmarks.solver --peer .venv-emlp
 
 lock: setup  ## resolve the dependencies anew; the files hold hashes and no host names
 	$(PY) -m uv pip compile pyproject.toml --all-extras --upgrade --universal --python-version 3.11 \
