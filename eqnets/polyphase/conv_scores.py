@@ -1,0 +1,244 @@
+"""Learnable polyphase sampling: score a component by a small convolutional network.
+
+Source: Rojas-Gomez et al., "Learnable Polyphase Sampling", 2022, equation (23): the
+mean over channels and space of conv(relu(conv(component))).
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax
+from jaxtyping import Float
+
+from eqnets.polyphase.fixed_point import (
+    fixed_sum,
+    magnitude_exponent,
+    ordered_scores,
+    plain_derivative,
+)
+from eqnets.polyphase.padding import pad
+from eqnets.polyphase.phases import (
+    AnyArray,
+    check_divisible,
+    check_phases,
+    components,
+)
+
+ConvParams = Mapping[str, Mapping[str, AnyArray]]
+
+
+def conv_scores(
+    phases: Float[AnyArray, "..."],
+    params: ConvParams,
+    *,
+    padding: str = "circular",
+    ndim: int = 2,
+) -> Float[Array, "*batch p"]:
+    """The logits of learnable polyphase sampling, in their exact order.
+
+    The second convolution is linear under the mean that follows, so under circular
+    padding it collapses to a dot product: ``mean(conv2(r)) = mean_n(r) . v + mean(b2)``
+    with ``v[c] = sum_{out, taps} w2 / h``. ``mean_n`` is summed in fixed point, so a
+    circular shift permutes the logits bit for bit wherever the convolution itself
+    commutes with shifts bit for bit.
+
+    Args:
+        phases: ``[..., P, *space, C]``, from :func:`~eqnets.polyphase.split`.
+        params: ``{"conv1": {"kernel": [*k, C, h], "bias": [h]},
+            "conv2": {"kernel": [*k, h, o], "bias": [o]}}``.
+        padding: ``"circular"``, or another name of :func:`~eqnets.polyphase.pad`,
+            with which nothing is shift-equivariant and no sum is exact.
+        ndim: the number of spatial axes.
+
+    Returns:
+        ``[..., P]``, in float32 or wider.
+
+    Raises:
+        ValueError: shapes of ``phases`` and ``params`` that do not belong together.
+    """
+    check_phases(phases, None, ndim)
+    phases = jnp.asarray(phases)
+    axis = -ndim - 2
+    parts = [jnp.take(phases, k, axis=axis) for k in range(phases.shape[axis])]
+    if padding == "circular" and _few_features(params, phases.shape[-1], ndim):
+        r = first_response(phases, params["conv1"], ndim=ndim)
+        responses = [jnp.take(r, k, axis=axis) for k in range(r.shape[axis])]
+    else:
+        responses = [
+            first_response(p, params["conv1"], padding=padding, ndim=ndim)
+            for p in parts
+        ]
+    return _logits(responses, parts, params["conv2"], padding, ndim)
+
+
+def image_conv_scores(
+    x: Float[AnyArray, "..."],
+    stride: int,
+    params: ConvParams,
+    *,
+    padding: str = "circular",
+    ndim: int = 2,
+) -> Float[Array, "*batch p"]:
+    """:func:`conv_scores` of ``split(x, stride)``, without forming the split.
+
+    Raises:
+        ValueError: the stride does not divide every spatial size.
+    """
+    check_divisible(x, stride, ndim)
+    x = jnp.asarray(x)
+    parts = components(x, stride, ndim=ndim)
+    if padding == "circular" and _few_features(params, x.shape[-1], ndim):
+        r = first_response(x, params["conv1"], dilation=stride, ndim=ndim)
+        responses = components(r, stride, ndim=ndim)
+    else:
+        responses = [
+            first_response(p, params["conv1"], padding=padding, ndim=ndim)
+            for p in parts
+        ]
+    return _logits(responses, parts, params["conv2"], padding, ndim)
+
+
+def _few_features(params: ConvParams, channels: int, ndim: int) -> bool:
+    """Whether one matrix product and shifted sums beat a convolution on CPU.
+
+    The product's width is ``taps * h``; measured break-even is about twice ``C``.
+    """
+    kernel = params["conv1"]["kernel"]
+    _check_kernel(kernel, channels, ndim)
+    return math.prod(kernel.shape[:ndim]) * kernel.shape[-1] <= 2 * channels
+
+
+def _check_kernel(kernel: AnyArray, channels: int, ndim: int) -> None:
+    if kernel.ndim != ndim + 2 or kernel.shape[-2] != channels:
+        raise ValueError(
+            f"expected a kernel [*k, {channels}, features] with {ndim} spatial axes, "
+            f"got shape {kernel.shape}"
+        )
+
+
+@partial(jax.jit, static_argnames=("dilation", "padding", "ndim"))
+def first_response(
+    x: Float[AnyArray, "..."],
+    conv: Mapping[str, AnyArray],
+    *,
+    dilation: int = 1,
+    padding: str = "circular",
+    ndim: int = 2,
+) -> Float[Array, "..."]:
+    """``relu(conv(x) + bias)`` of the same size, with taps ``dilation`` apart.
+
+    With ``dilation = s`` on the whole array, component ``k`` of the result is the
+    response of component ``k``.
+    """
+    kernel = jnp.asarray(conv["kernel"])
+    _check_kernel(kernel, x.shape[-1], ndim)
+    if padding == "circular" and _few_features({"conv1": conv}, x.shape[-1], ndim):
+        out = _circular_conv_by_taps(x, kernel, dilation, ndim)
+    else:
+        out = dense_conv(x, kernel, padding=padding, dilation=dilation, ndim=ndim)
+    return jax.nn.relu(out + conv["bias"])
+
+
+def _circular_conv_by_taps(x: Array, kernel: Array, dilation: int, ndim: int) -> Array:
+    """A circular convolution as one matrix product and a sum of rolled slices."""
+    taps = kernel.shape[:ndim]
+    flat = jnp.moveaxis(kernel.reshape(-1, *kernel.shape[-2:]), 0, 1)
+    out = jnp.reshape(x, (-1, x.shape[-1])) @ flat.reshape(x.shape[-1], -1)
+    out = out.reshape(*x.shape[:-1], math.prod(taps), kernel.shape[-1])
+    axes = tuple(range(x.ndim - 1 - ndim, x.ndim - 1))
+    total = None
+    for t, place in enumerate(np.ndindex(*taps)):
+        roll = tuple(
+            -dilation * (i - (n - 1) // 2) for i, n in zip(place, taps, strict=True)
+        )
+        term = jnp.roll(out[..., t, :], roll, axes)
+        total = term if total is None else total + term
+    return total
+
+
+def dense_conv(
+    x: Float[AnyArray, "..."],
+    kernel: Float[AnyArray, "..."],
+    *,
+    stride: int = 1,
+    padding: str = "circular",
+    dilation: int = 1,
+    ndim: int = 2,
+) -> Float[Array, "..."]:
+    """A convolution of ``[..., *space, C]`` by ``[*k, C, features]``, padded by name.
+
+    Circular padding is a copied border and a convolution without padding.
+    """
+    size = kernel.shape[0]
+    extent = dilation * (size - 1)
+    x = pad(x, extent // 2, extent - extent // 2, padding=padding, ndim=ndim)
+    letters = "HWD"[:ndim]
+    out = lax.conv_general_dilated(
+        x.reshape((-1, *x.shape[-ndim - 1 :])),
+        jnp.asarray(kernel, x.dtype),
+        (stride,) * ndim,
+        "VALID",
+        rhs_dilation=(dilation,) * ndim,
+        dimension_numbers=(f"N{letters}C", f"{letters}IO", f"N{letters}C"),
+    )
+    return out.reshape((*x.shape[: -ndim - 1], *out.shape[1:]))
+
+
+@partial(jax.jit, static_argnames=("padding", "ndim"))
+def _logits(
+    responses: Sequence[Array],
+    parts: Sequence[Array],
+    conv2: Mapping[str, AnyArray],
+    padding: str,
+    ndim: int,
+) -> Array:
+    dtype = jnp.promote_types(responses[0].dtype, jnp.float32)
+    responses = [r.astype(dtype) for r in responses]
+    kernel, bias = (jnp.asarray(conv2[name], dtype) for name in ("kernel", "bias"))
+    axes = tuple(range(-ndim - 1, 0))
+    if padding != "circular":
+        means = [
+            jnp.mean(dense_conv(r, kernel, padding=padding, ndim=ndim) + bias, axes)
+            for r in responses
+        ]
+        return jnp.stack(means, axis=-1)
+    collapsed = jnp.sum(kernel, axis=(*range(ndim), -1)) / kernel.shape[-1]
+    exact = partial(_exact_logits, parts=lax.stop_gradient(parts), ndim=ndim)
+    plain = partial(_plain_logits, ndim=ndim)
+    return plain_derivative(exact, plain)(responses, collapsed, jnp.mean(bias))
+
+
+def _plain_logits(responses: list[Array], v: Array, bias: Array, ndim: int) -> Array:
+    axes = tuple(range(-ndim - 1, -1))
+    return jnp.stack([jnp.mean(r, axes) for r in responses], axis=-2) @ v + bias
+
+
+def _exact_logits(
+    responses: list[Array], v: Array, bias: Array, parts: Sequence[Array], ndim: int
+) -> Array:
+    """``mean_n(r) . v + bias``: both sums, over space and channels, in fixed point."""
+    axes = tuple(range(-ndim - 1, -1))
+    exponent = magnitude_exponent(responses, axes)
+    one = jnp.ones((), v.dtype)
+    down = jnp.ldexp(one, -exponent)
+    sums = [fixed_sum(r * down, axes) for r in responses]
+    high = jnp.stack([s.high for s in sums], axis=-2)
+    low = jnp.stack([s.low for s in sums], axis=-2)
+    # The part that all components share would hide their differences from a float.
+    least = jnp.min(high, axis=-2, keepdims=True)
+    unit = 2.0 ** -sums[0].bits
+    excess = (high - least) + low * jnp.asarray(unit, v.dtype)
+    count = math.prod(responses[0].shape[a] for a in axes)
+    exponent = exponent.reshape((*exponent.shape[: -ndim - 1], 1, exponent.shape[-1]))
+    weight = jnp.ldexp(one, exponent) * (unit / count) * v
+    terms = excess * weight
+    scale = magnitude_exponent([terms], (-2, -1))
+    total = fixed_sum(terms * jnp.ldexp(one, -scale), (-1,))
+    step = jnp.ldexp(one, scale[..., 0]) * 2.0**-total.bits
+    relative = (total.high + total.low * jnp.asarray(2.0**-total.bits, v.dtype)) * step
+    base = jnp.sum(least * weight, axis=-1)
+    return ordered_scores(base + relative + bias, [*total[:2]], parts, ndim)

@@ -1,0 +1,179 @@
+"""Sums that do not depend on the order of their terms, and orders that ties keep.
+
+A circular shift permutes the samples of a polyphase component. Floating-point
+addition is not associative, so the score of a component changes in its last bits
+and now and then an argmax flips: the "100% consistent" networks are not. Here the
+terms are rounded to integers on a common power-of-two grid (one rounding per term,
+whatever its place) and the integers are summed, which is exact in any order.
+
+The grid has two limbs of ``30 - log2(n)`` bits, so sums are at least as accurate as
+float32 sums. Values must be finite and below ``2 ** 126``.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+from jaxtyping import Bool, Float, Int, Shaped
+
+
+class FixedSum(NamedTuple):
+    """A non-negative-low-limb integer ``high * 2 ** bits + low``.
+
+    Attributes:
+        high: the upper limb, signed.
+        low: the lower limb, in ``[0, 2 ** bits)``: pairs compare lexicographically.
+        bits: the width of a limb; one unit of the sum is ``2 ** (-2 bits)``.
+    """
+
+    high: Int[Array, "..."]
+    low: Int[Array, "..."]
+    bits: int
+
+
+def magnitude_exponent(
+    parts: Sequence[Float[Array, "..."]], axes: tuple[int, ...]
+) -> Int[Array, "..."]:
+    """The least ``e`` with every ``|x| < 2 ** e``, over ``axes`` of all parts.
+
+    Args:
+        parts: arrays of one shape.
+        axes: the reduced axes, kept with size 1.
+    """
+    maxima = [jnp.max(jnp.abs(p), axis=axes, keepdims=True) for p in parts]
+    largest = maxima[0]
+    for m in maxima[1:]:
+        largest = jnp.maximum(largest, m)
+    # 2 ** -e must itself be a normal float32, also for a component of zeros.
+    return jnp.clip(jnp.frexp(largest)[1], -120, 126)
+
+
+def fixed_sum(unit: Float[Array, "..."], axes: tuple[int, ...]) -> FixedSum:
+    """The exact sum over ``axes`` of values in (-1, 1), rounded to two limbs.
+
+    >>> import jax.numpy as jnp
+    >>> total = fixed_sum(jnp.array([0.5, 0.25, -0.125]), (0,))
+    >>> float((total.high + total.low * 2.0**-total.bits) * 2.0**-total.bits)
+    0.625
+    """
+    count = math.prod(unit.shape[a] for a in axes)
+    bits = 30 - math.ceil(math.log2(max(count, 1)))
+    scaled = unit * 2.0**bits
+    # Truncation, not rounding to nearest: cheaper, and just as blind to position.
+    upper = scaled.astype(jnp.int32)
+    lower = ((scaled - upper.astype(unit.dtype)) * 2.0**bits).astype(jnp.int32)
+    high, low = jnp.sum(upper, axis=axes), jnp.sum(lower, axis=axes)
+    carry = low >> bits
+    return FixedSum(high + carry, low - (carry << bits), bits)
+
+
+def ranks(
+    keys: Sequence[Shaped[Array, "*batch p"]],
+) -> tuple[Int[Array, "*batch p"], Bool[Array, ""]]:
+    """Lexicographic ranks of the components, most significant key first.
+
+    Returns:
+        For each component the number of components below it, and whether any
+        example has a tie at the top.
+    """
+    below = jnp.zeros((), bool)
+    equal = jnp.ones((), bool)
+    for key in keys:
+        mine, other = key[..., :, None], key[..., None, :]
+        below = below | (equal & (other < mine))
+        equal = equal & (other == mine)
+    rank = jnp.sum(below, axis=-1, dtype=jnp.int32)
+    top = rank == jnp.max(rank, axis=-1, keepdims=True)
+    return rank, jnp.any(jnp.sum(top, axis=-1) > 1)
+
+
+def impose_order(
+    values: Float[Array, "*batch p"], rank: Int[Array, "*batch p"]
+) -> Float[Array, "*batch p"]:
+    """Move values by a few units in the last place so that they sort like ``rank``.
+
+    Scores are then ordinary floats, and yet their order is the exact one.
+    """
+    order = _to_ordered(values)
+    keep = rank[..., None, :] <= rank[..., :, None]
+    least = jnp.iinfo(order.dtype).min
+    floor = jnp.max(jnp.where(keep, (order - rank)[..., None, :], least), axis=-1)
+    moved = _from_ordered(floor + rank, values.dtype)
+    return jnp.where(jnp.isnan(values), values, moved)
+
+
+def _to_ordered(values: Float[Array, "..."]) -> Int[Array, "..."]:
+    """Floats to integers of the same order: consecutive floats, consecutive ints."""
+    width = jnp.finfo(values.dtype).bits
+    bits = jax.lax.bitcast_convert_type(values, jnp.dtype(f"int{width}"))
+    return jnp.where(bits < 0, jnp.iinfo(bits.dtype).min - bits, bits)
+
+
+def _from_ordered(order: Int[Array, "..."], dtype: jnp.dtype) -> Float[Array, "..."]:
+    bits = jnp.where(order < 0, jnp.iinfo(order.dtype).min - order, order)
+    return jax.lax.bitcast_convert_type(bits, dtype)
+
+
+def ordered_scores(
+    values: Float[Array, "*batch p"],
+    keys: Sequence[Shaped[Array, "*batch p"]],
+    parts: Sequence[Float[Array, "..."]],
+    ndim: int,
+) -> Float[Array, "*batch p"]:
+    """Scores that sort like ``keys``, ties settled by the content of the components.
+
+    The tie-break looks at two more invariants of a circular shift: the energy, and
+    a weighted energy of differences between neighbours and channels. It runs only
+    when some example is tied. Components that agree in these too keep equal scores.
+
+    Args:
+        values: the scores as floats.
+        keys: exact keys in the same order, most significant first.
+        parts: the components ``[*batch, *space, C]``.
+        ndim: the number of spatial axes.
+    """
+    rank, tied = ranks(keys)
+
+    def settle() -> Array:
+        return ranks([rank, *_content_keys(parts, ndim)])[0]
+
+    return impose_order(values, jax.lax.cond(tied, settle, lambda: rank))
+
+
+def _content_keys(parts: Sequence[Array], ndim: int) -> list[Array]:
+    axes = tuple(range(-ndim - 1, 0))
+    parts = [p.astype(jnp.promote_types(p.dtype, jnp.float32)) for p in parts]
+    scale = jnp.ldexp(jnp.ones((), parts[0].dtype), -magnitude_exponent(parts, axes))
+    channels = parts[0].shape[-1]
+    channel = 0.5 + 0.5 * jnp.arange(channels, dtype=parts[0].dtype) / channels
+    keys: list[list[Array]] = [[], [], [], []]
+    for part in parts:
+        unit = part * scale
+        blend = unit
+        for i in range(ndim):
+            blend = blend - jnp.roll(unit, -1, axis=i - ndim - 1) * 0.5 ** (i + 1)
+        energy = fixed_sum(unit * unit, axes)
+        pattern = fixed_sum(blend * blend * channel * 0.25, axes)
+        for key, limb in zip(keys, (*energy[:2], *pattern[:2]), strict=True):
+            key.append(limb)
+    return [jnp.stack(key, axis=-1) for key in keys]
+
+
+def plain_derivative(exact: Callable, plain: Callable) -> Callable:
+    """The values of ``exact`` with the derivatives of ``plain``.
+
+    Rounding has no useful derivative; the two functions agree up to rounding.
+    """
+
+    @jax.custom_jvp
+    def function(*arguments: object) -> Array:
+        return exact(*arguments)
+
+    @function.defjvp
+    def _(primals: tuple, tangents: tuple) -> tuple[Array, Array]:
+        return exact(*primals), jax.jvp(plain, primals, tangents)[1]
+
+    return function
