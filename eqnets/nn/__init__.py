@@ -1,0 +1,14 @@
+"""Flax NNX layers: thin, they store parameters and call pure functions."""
+
+from eqnets.nn.dropin import Conv as Conv
+from eqnets.nn.dropin import StridedConv as StridedConv
+from eqnets.nn.dropin import avg_pool as avg_pool
+from eqnets.nn.dropin import input_select as input_select
+from eqnets.nn.dropin import max_pool as max_pool
+from eqnets.nn.filters import AdaptiveLowPass as AdaptiveLowPass
+from eqnets.nn.filters import LowPass as LowPass
+from eqnets.nn.filters import PhaseSampler as PhaseSampler
+from eqnets.nn.sampling import AdaptivePolyphaseDown as AdaptivePolyphaseDown
+from eqnets.nn.sampling import LearnablePolyphaseDown as LearnablePolyphaseDown
+from eqnets.nn.sampling import PolyphaseUp as PolyphaseUp
+from eqnets.nn.sampling import SelectionParam as SelectionParam

@@ -1,0 +1,194 @@
+"""Pools and strided convolutions that commute with shifts, at the usual price.
+
+Each scores the polyphase components of its *input*, shifts the selected one to the
+origin and runs the usual strided operation: "input-select". The result equals one
+component of the operation at stride 1, so it is exactly shift-equivariant, and
+nothing is computed that a strided network would not compute.
+"""
+
+from collections.abc import Callable
+
+import jax.numpy as jnp
+from flax import nnx
+from jax import Array
+from jaxtyping import Float
+
+from eqnets import polyphase
+from eqnets.nn.filters import he_normal
+from eqnets.nn.sampling import AdaptivePolyphaseDown, LearnablePolyphaseDown
+from eqnets.polyphase.phases import AnyArray, Number
+
+
+def input_select(
+    operation: Callable[[Array], Array],
+    x: Float[AnyArray, "..."],
+    weights: Float[AnyArray, "*batch p"],
+    *,
+    size: int,
+    stride: int = 2,
+    hard: bool = True,
+    padding: str = "circular",
+    ndim: int = 2,
+) -> Float[Array, "..."]:
+    """Run a strided operation at the selected component of its input.
+
+    Args:
+        operation: a strided operation *without padding* on ``[..., *space, C]``.
+        x: ``[..., *space, C]``.
+        weights: ``[..., P]``; soft weights mix the shifted inputs, which for a linear
+            operation is the mixture of its outputs.
+        size: the window of the operation, which decides the padding.
+        stride: the stride of the operation.
+        hard: the weights are one-hot.
+        padding: how the border is padded.
+        ndim: the number of spatial axes.
+
+    Raises:
+        ValueError: the stride does not divide a spatial size.
+    """
+    polyphase.check_divisible(x, stride, ndim)
+    x = polyphase.pad(x, (size - 1) // 2, size // 2, padding=padding, ndim=ndim)
+    if hard:
+        index = jnp.argmax(weights, axis=-1)
+        return operation(polyphase.phase_window(x, index, stride, ndim=ndim))
+    return operation(polyphase.mixed_window(x, weights, stride, ndim=ndim))
+
+
+def max_pool(
+    x: Float[AnyArray, "b h w c"],
+    size: int = 2,
+    *,
+    stride: int = 2,
+    p: int | float | str = 2,
+) -> Float[Array, "b h_ w_ c"]:
+    """A shift-equivariant max-pool: windows of ``size``, circular, phase by p-norm.
+
+    The phase is chosen on the input; after the pool every component holds the
+    largest value, and ``p = inf`` could not tell them apart.
+
+    >>> import jax
+    >>> max_pool(jax.random.normal(jax.random.key(0), (1, 8, 8, 3))).shape
+    (1, 4, 4, 3)
+    """
+    weights = polyphase.argmax_select(polyphase.image_norm_scores(x, stride, p))
+    pool = lambda y: nnx.max_pool(y, (size, size), (stride, stride))  # noqa: E731
+    return input_select(pool, x, weights, size=size, stride=stride)
+
+
+def avg_pool(
+    x: Float[AnyArray, "b h w c"],
+    size: int = 2,
+    *,
+    stride: int = 2,
+    p: int | float | str = 2,
+) -> Float[Array, "b h_ w_ c"]:
+    """A shift-equivariant average pool; see :func:`max_pool`."""
+    weights = polyphase.argmax_select(polyphase.image_norm_scores(x, stride, p))
+    pool = lambda y: nnx.avg_pool(y, (size, size), (stride, stride))  # noqa: E731
+    return input_select(pool, x, weights, size=size, stride=stride)
+
+
+class Conv(nnx.Module):
+    """A convolution of ``[b, h, w, c]`` padded by name to keep its size.
+
+    Args:
+        inputs: channels in.
+        outputs: channels out.
+        size: taps per axis.
+        stride: keep every ``stride``-th sample.
+        padding: ``"circular"`` commutes with circular shifts, ``"zeros"`` does not.
+        dtype: of the computation; None is that of the input.
+        rngs: initialises the kernel ``[size, size, inputs, outputs]``.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        size: int,
+        *,
+        stride: int = 1,
+        padding: str = "circular",
+        dtype: jnp.dtype | type | None = None,
+        rngs: nnx.Rngs,
+    ):
+        shape = (size, size, inputs, outputs)
+        self.kernel = nnx.Param(he_normal(rngs.params(), shape))
+        self.size, self.stride = size, stride
+        self.padding, self.dtype = padding, dtype
+
+    def __call__(self, x: Float[AnyArray, "b h w c"]) -> Float[Array, "b h_ w_ d"]:
+        """Convolve."""
+        x = jnp.asarray(x, self.dtype)
+        return polyphase.dense_conv(
+            x, self.kernel[...], stride=self.stride, padding=self.padding
+        )
+
+    def at_phase(
+        self,
+        x: Float[AnyArray, "b h w c"],
+        weights: Float[AnyArray, "b p"],
+        *,
+        hard: bool,
+    ) -> Float[Array, "b h_ w_ d"]:
+        """The strided convolution at a component of the input."""
+
+        def strided(y: Array) -> Array:
+            return polyphase.dense_conv(
+                y, self.kernel[...], stride=self.stride, padding="valid"
+            )
+
+        return input_select(
+            strided,
+            jnp.asarray(x, self.dtype),
+            weights,
+            size=self.size,
+            stride=self.stride,
+            hard=hard,
+            padding=self.padding,
+        )
+
+
+class StridedConv(nnx.Module):
+    """A drop-in for a strided convolution, exactly shift-equivariant (input-select).
+
+    It computes one component of the convolution at stride 1, chosen by a score of
+    the input, at about the price of the strided convolution. It is a different
+    function from "convolve, then select", the order of the paper.
+
+    Args:
+        inputs: channels in.
+        outputs: channels out.
+        size: taps per axis.
+        stride: the stride.
+        hidden: channels of a learnable score; 0 scores by the 2-norm instead.
+        rngs: initialises the parameters.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        size: int = 3,
+        *,
+        stride: int = 2,
+        hidden: int = 8,
+        rngs: nnx.Rngs,
+    ):
+        self.conv = Conv(inputs, outputs, size, stride=stride, rngs=rngs)
+        self.selector = (
+            LearnablePolyphaseDown(inputs, hidden=hidden, stride=stride, rngs=rngs)
+            if hidden
+            else AdaptivePolyphaseDown(stride=stride)
+        )
+
+    def __call__(
+        self,
+        x: Float[AnyArray, "b h w c"],
+        *,
+        key: Array | None = None,
+        temperature: Number = 1.0,
+    ) -> tuple[Float[Array, "b h_ w_ d"], Float[Array, "b p"]]:
+        """The convolved component, and the weights by which it was chosen."""
+        weights, hard = self.selector.choose(x, key=key, temperature=temperature)
+        return self.conv.at_phase(x, weights, hard=hard), weights
