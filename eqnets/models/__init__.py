@@ -9,6 +9,9 @@ from .preprocess import Preprocess as Preprocess
 from .pretrained import Pretrained as Pretrained
 from .pretrained import imagenet_classes as imagenet_classes
 from .pretrained import load_pretrained as load_pretrained
+from .resnet import ResNet as ResNet
+from .resnet import resnet as resnet
 from .torch_names import efficientnet_lite_from_torch as efficientnet_lite_from_torch
+from .torch_resnet import resnet_from_torch as resnet_from_torch
 from .weights import load_weights as load_weights
 from .weights import save_weights as save_weights
