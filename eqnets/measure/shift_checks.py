@@ -41,7 +41,7 @@ class ShiftReport:
         """The index of the example with the largest difference."""
         return self._where() % self.differences.shape[1]
 
-    def violations(self, tol: float) -> int:
+    def violations(self, tol: int | float) -> int:
         """How many pairs of shift and example differ by more than ``tol``."""
         return int(np.sum(~(self.differences <= tol)))
 

@@ -31,6 +31,7 @@ from eqnets.polyphase.phases import (
 ConvParams = Mapping[str, Mapping[str, AnyArray]]
 
 
+@partial(jax.jit, static_argnames=("padding", "ndim"))
 def conv_scores(
     phases: Float[AnyArray, "..."],
     params: ConvParams,
@@ -75,6 +76,7 @@ def conv_scores(
     return _logits(responses, parts, params["conv2"], padding, ndim)
 
 
+@partial(jax.jit, static_argnames=("stride", "padding", "ndim"))
 def image_conv_scores(
     x: Float[AnyArray, "..."],
     stride: int,
@@ -188,7 +190,6 @@ def dense_conv(
     return out.reshape((*x.shape[: -ndim - 1], *out.shape[1:]))
 
 
-@partial(jax.jit, static_argnames=("padding", "ndim"))
 def _logits(
     responses: Sequence[Array],
     parts: Sequence[Array],
@@ -207,18 +208,22 @@ def _logits(
         ]
         return jnp.stack(means, axis=-1)
     collapsed = jnp.sum(kernel, axis=(*range(ndim), -1)) / kernel.shape[-1]
-    exact = partial(_exact_logits, parts=lax.stop_gradient(parts), ndim=ndim)
+    exact = partial(_exact_logits, ndim=ndim)
     plain = partial(_plain_logits, ndim=ndim)
-    return plain_derivative(exact, plain)(responses, collapsed, jnp.mean(bias))
+    arguments = (responses, collapsed, jnp.mean(bias), list(parts))
+    return plain_derivative(exact, plain)(*arguments)
 
 
-def _plain_logits(responses: list[Array], v: Array, bias: Array, ndim: int) -> Array:
+def _plain_logits(
+    responses: list[Array], v: Array, bias: Array, parts: list[Array], ndim: int
+) -> Array:
+    del parts  # they only settle ties
     axes = tuple(range(-ndim - 1, -1))
     return jnp.stack([jnp.mean(r, axes) for r in responses], axis=-2) @ v + bias
 
 
 def _exact_logits(
-    responses: list[Array], v: Array, bias: Array, parts: Sequence[Array], ndim: int
+    responses: list[Array], v: Array, bias: Array, parts: list[Array], ndim: int
 ) -> Array:
     """``mean_n(r) . v + bias``: both sums, over space and channels, in fixed point."""
     axes = tuple(range(-ndim - 1, -1))

@@ -51,12 +51,17 @@ def norm_scores(
     Array([5., 1.], dtype=float32)
     """
     check_phases(phases, None, ndim)
-    phases = jnp.asarray(phases)
+    return _phase_scores(jnp.asarray(phases), p, ndim)
+
+
+@partial(jax.jit, static_argnames=("p", "ndim"))
+def _phase_scores(phases: Array, p: int | float | str, ndim: int) -> Array:
     axis = -ndim - 2
     parts = [jnp.take(phases, k, axis=axis) for k in range(phases.shape[axis])]
     return _scores(parts, p, ndim)
 
 
+@partial(jax.jit, static_argnames=("stride", "p", "ndim"))
 def image_norm_scores(
     x: Float[AnyArray, "..."], stride: int, p: int | float | str = 2, *, ndim: int = 2
 ) -> Float[Array, "*batch p"]:
@@ -64,7 +69,6 @@ def image_norm_scores(
     return _scores(components(x, stride, ndim=ndim), p, ndim)
 
 
-@partial(jax.jit, static_argnames=("p", "ndim"))
 def _scores(parts: Sequence[Array], p: int | float | str, ndim: int) -> Array:
     if p == "min":
         order, sign = 2.0, -1

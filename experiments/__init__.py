@@ -1,0 +1,1 @@
+"""One documented file per table or figure: command, hardware, time, expected number."""

@@ -1,0 +1,78 @@
+"""LPD and LPU on a photograph and on its shifted copy, side by side.
+
+    python -m experiments.lps_illustration --out report/lps.png      # seconds
+
+Rows: the image; the image rolled by one pixel; each through stride 2 (which changes),
+APS and LPD (which do not, up to a shift), and LPD followed by LPU with Tri-3 (which
+moves with the image). Expected: the printed differences are 0 for APS, LPD and LPU.
+"""
+
+import argparse
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import matplotlib
+import numpy as np
+from flax import nnx
+from skimage import data
+from skimage.transform import resize
+
+from eqnets import nn
+
+matplotlib.use("Agg")
+from matplotlib import pyplot as plt
+
+
+def photograph(size: int) -> jax.Array:
+    """scikit-image's astronaut, ``[1, size, size, 3]`` in [0, 1]."""
+    image = resize(data.astronaut(), (size, size), anti_aliasing=True)
+    return jnp.asarray(image, jnp.float32)[None]
+
+
+def pictures(x: jax.Array) -> dict[str, jax.Array]:
+    """The image through every sampling."""
+    lpd = nn.LearnablePolyphaseDown(3, hidden=8, rngs=nnx.Rngs(0))
+    aps = nn.AdaptivePolyphaseDown()
+    y, weights = lpd(x)
+    return {
+        "image": x,
+        "stride 2": x[:, ::2, ::2],
+        "APS": aps(x)[0],
+        "LPD": y,
+        "LPD, LPU + Tri-3": nn.PolyphaseUp(antialias="tri3")(y, weights),
+    }
+
+
+def difference(name: str, y: np.ndarray, moved: np.ndarray, shift: int) -> float:
+    """The smallest largest difference over the shifts that equivariance allows."""
+    full = name in ("image", "LPD, LPU + Tri-3")
+    allowed = [shift] if full else [shift // 2, -(-shift // 2)]
+    rolls = [np.roll(y, (a, b), (1, 2)) for a in allowed for b in allowed]
+    return float(min(np.abs(moved - roll).max() for roll in rolls))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, default=Path("report/lps.png"))
+    parser.add_argument("--size", type=int, default=96)
+    parser.add_argument("--shift", type=int, default=1)
+    options = parser.parse_args()
+    run, x = jax.jit(pictures), photograph(options.size)
+    rolled = jnp.roll(x, (options.shift,) * 2, (1, 2))
+    before, after = (jax.tree.map(np.asarray, run(image)) for image in (x, rolled))
+    names = ["image", "stride 2", "APS", "LPD", "LPD, LPU + Tri-3"]
+    figure, axes = plt.subplots(2, len(names), figsize=(3 * len(names), 6.4))
+    for column, name in zip(axes.T, names, strict=True):
+        gap = difference(name, before[name], after[name], options.shift)
+        print(f"{name:<18} {gap:.3g}")
+        column[0].set_title(f"{name}\nchange {gap:.2g}")
+        for axis, image in zip(column, (before[name], after[name]), strict=True):
+            axis.imshow(np.clip(image[0], 0, 1), interpolation="nearest")
+            axis.axis("off")
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(options.out, bbox_inches="tight", dpi=120)
+
+
+if __name__ == "__main__":
+    main()
