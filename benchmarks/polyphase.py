@@ -5,7 +5,7 @@
     python -m benchmarks.polyphase --layer --torch-python /path/to/python
 
 The contenders take turns, so that a busy machine slows all of them alike; ratios are of
-medians. ``--layer`` times forward + backward of one learnable downsampling layer (128
+the best turns. ``--layer`` times forward + backward of one learnable downsampling layer (128
 channels) beside the same in PyTorch, which runs in its own interpreter and takes its
 turns with ours. Results go to ``benchmarks/results/``.
 """
@@ -13,7 +13,6 @@ turns with ours. Results go to ``benchmarks/results/``.
 import argparse
 import json
 import os
-import statistics
 import subprocess
 import time
 from collections.abc import Callable
@@ -53,12 +52,12 @@ def timed(call: Callable[[], jax.Array]) -> Callable[[], float]:
 
 
 def interleave(contenders: Contenders, rounds: int) -> dict[str, float]:
-    """Median seconds of each, in turns."""
+    """The least seconds of each: what a shared machine disturbs least."""
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
     for _ in range(rounds):
         for name, once in contenders.items():
             seconds[name].append(once())
-    return {name: statistics.median(values) for name, values in seconds.items()}
+    return {name: min(values) for name, values in seconds.items()}
 
 
 def forward(options: dict, x: jax.Array, stem: str) -> Callable[[], jax.Array]:
@@ -77,12 +76,12 @@ def bench_networks(size: int, batch: int, rounds: int) -> dict:
     x = jax.random.normal(jax.random.key(0), (batch, size, size, 3))
     stem = "cifar" if size < 64 else "imagenet"
     contenders = {n: timed(forward(o, x, stem)) for n, o in NETWORKS.items()}
-    medians = interleave(contenders, rounds)
-    base = medians["strided"]
+    best = interleave(contenders, rounds)
+    base = best["strided"]
     return {
         "what": f"ResNet-18 forward, {batch} x {size} x {size}",
-        "milliseconds": {n: round(1e3 * s, 2) for n, s in medians.items()},
-        "ratio_to_strided": {n: round(s / base, 3) for n, s in medians.items()},
+        "milliseconds": {n: round(1e3 * s, 2) for n, s in best.items()},
+        "ratio_to_strided": {n: round(s / base, 3) for n, s in best.items()},
         "flop_floor_lps_h8": FLOOR.get(size),
     }
 
@@ -113,10 +112,10 @@ def bench_exactness(rounds: int) -> dict:
         "aps_exact": jax.jit(lambda x: polyphase.image_norm_scores(x, 2)),
     }
     contenders = {n: timed(lambda call=call: call(x)) for n, call in calls.items()}
-    medians = interleave(contenders, 4 * rounds)
+    best = interleave(contenders, 4 * rounds)
     return {
         "what": "scores of 8 x 32 x 32 x 128",
-        "milliseconds": {n: round(1e3 * s, 3) for n, s in medians.items()},
+        "milliseconds": {n: round(1e3 * s, 3) for n, s in best.items()},
     }
 
 
@@ -171,13 +170,13 @@ def bench_layer(python: str | None, rounds: int) -> dict:
     contenders = {"eqnets": timed(lambda: step(params, x, jax.random.key(1)))}
     if python:
         contenders["torch"] = torch_layer(python)
-    medians = interleave(contenders, rounds)
+    best = interleave(contenders, rounds)
     result = {
         "what": "LPD layer, h = C = 128, forward + backward, 8 x 32 x 32 x 128",
-        "milliseconds": {n: round(1e3 * s, 1) for n, s in medians.items()},
+        "milliseconds": {n: round(1e3 * s, 1) for n, s in best.items()},
     }
     if python:
-        result["ratio_to_torch"] = round(medians["eqnets"] / medians["torch"], 3)
+        result["ratio_to_torch"] = round(best["eqnets"] / best["torch"], 3)
     return result
 
 

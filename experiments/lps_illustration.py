@@ -53,6 +53,7 @@ def difference(name: str, y: np.ndarray, moved: np.ndarray, shift: int) -> float
 
 
 def main() -> None:
+    """Parse the command line and run."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path("report/lps.png"))
     parser.add_argument("--size", type=int, default=96)

@@ -11,7 +11,7 @@ It is answered by the differences of accuracy, paired over seeds.
 
     python -m experiments.lps_table1                      # about an hour on two cores
     python -m experiments.lps_table1 --report             # the table, from the results
-    python -m experiments.lps_table1 --full               # width 64, 60k, 5 seeds: a GPU
+    python -m experiments.lps_table1 --full             # width 64, 60k, 5 seeds: a GPU
 
 The data is Debian's package ``dataset-fashion-mnist``. Each finished run is one line of
 ``experiments/results/lps_table1.jsonl``; a run that is there is not repeated.
@@ -150,10 +150,9 @@ def train(run: dict, data: tuple[np.ndarray, np.ndarray], options) -> nnx.Module
             batch = (jnp.asarray(x[rows]), jnp.asarray(y[rows]))
             key, step_key = jax.random.split(key)
             value = train_step(model, optimizer, batch, step_key, tau(step))
+        value = float(value)
         seconds = time.perf_counter() - start
-        print(
-            f"  epoch {epoch + 1}: loss {float(value):.3f}, {seconds:.0f} s", flush=True
-        )
+        print(f"  epoch {epoch + 1}: loss {value:.3f}, {seconds:.0f} s", flush=True)
     return model
 
 
@@ -183,6 +182,7 @@ def evaluate(model: nnx.Module, data: tuple[np.ndarray, np.ndarray]) -> dict:
 
 
 def finished() -> list[dict]:
+    """The runs whose results are on disk."""
     if not RESULTS.exists():
         return []
     return [json.loads(line) for line in RESULTS.read_text().splitlines()]
@@ -221,6 +221,7 @@ def report(size: dict) -> None:
 
 
 def main() -> None:
+    """Parse the command line and run."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--width", type=int, default=16)
     parser.add_argument("--images", type=int, default=10_000)

@@ -3,9 +3,9 @@
     python -m experiments.lps_table4                    # the parameters: seconds
     python -m experiments.lps_table4 --time --batch 1   # minutes on two cores
 
-The paper's milliseconds are of one GPU, 32 images of 224 x 224; here times are ratios to
-the filtered default network, its 68.72 ms, measured in turns in one run. Expected:
-parameters equal to the last digit; paper's ratios 1.22, 1.90, 1.81, 1.13, 1.
+The paper's milliseconds are of one GPU, 32 images of 224 x 224; here times are
+ratios to the filtered default network, its 68.72 ms, measured in turns in one run.
+Expected: parameters equal to the last digit; paper's ratios 1.22, 1.90, 1.81, 1.13, 1.
 Results go to ``experiments/results/lps_table4.json``.
 """
 
@@ -45,6 +45,7 @@ RESULTS = Path(__file__).parent / "results" / "lps_table4.json"
 
 
 def build(options: dict) -> nnx.Module:
+    """ResNet-101 with a 10-class head, as in the paper's count."""
     return models.resnet(101, 10, rngs=nnx.Rngs(0), **options)
 
 
@@ -55,7 +56,7 @@ def count(options: dict) -> int:
 
 
 def times(batch: int, size: int, rounds: int) -> dict[str, float]:
-    """Median seconds of a forward pass of every row, in turns."""
+    """The least seconds of a forward pass of every row, in turns."""
     x = jax.random.normal(jax.random.key(0), (batch, size, size, 3))
     contenders = {}
     for name, (options, *_) in ROWS.items():
@@ -69,6 +70,7 @@ def times(batch: int, size: int, rounds: int) -> dict[str, float]:
 
 
 def main() -> None:
+    """Parse the command line and run."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--time", action="store_true")
     parser.add_argument("--batch", type=int, default=1)

@@ -32,6 +32,10 @@ from eqnets.polyphase.phases import phase_offsets as phase_offsets
 from eqnets.polyphase.phases import phase_window as phase_window
 from eqnets.polyphase.phases import split as split
 from eqnets.polyphase.phases import take as take
+from eqnets.polyphase.published_scores import attention_scores as attention_scores
+from eqnets.polyphase.published_scores import graph_scores as graph_scores
+from eqnets.polyphase.published_scores import perceptron_scores as perceptron_scores
+from eqnets.polyphase.published_scores import skip_scores as skip_scores
 from eqnets.polyphase.sampling import downsample as downsample
 from eqnets.polyphase.sampling import upsample as upsample
 from eqnets.polyphase.schedules import hold_milestones as hold_milestones
