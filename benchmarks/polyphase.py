@@ -5,9 +5,9 @@
     python -m benchmarks.polyphase --layer --torch-python /path/to/python
 
 The contenders take turns, so that a busy machine slows all of them alike; ratios are of
-the best turns. ``--layer`` times forward + backward of one learnable downsampling layer (128
-channels) beside the same in PyTorch, which runs in its own interpreter and takes its
-turns with ours. Results go to ``benchmarks/results/``.
+the best turns. ``--layer`` times forward + backward of one learnable downsampling layer
+(128 channels) beside the same in PyTorch, which runs in its own interpreter and takes
+its turns with ours. Results go to ``benchmarks/results/``.
 """
 
 import argparse

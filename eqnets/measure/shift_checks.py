@@ -93,11 +93,13 @@ def check_equivariance(
     tried = np.array(list(shifts), np.int64).reshape(-1, 2)
     if not len(tried):
         raise ValueError("there are no shifts to try")
+    # NumPy rolls: a static jnp.roll would compile anew for every shift.
+    x = np.asarray(x)
     reference = np.asarray(f(jnp.asarray(x)))
     _check_shape(reference, x, output, stride)
     rows = []
     for dy, dx in tried.tolist():
-        y = np.asarray(f(jnp.roll(x, (dy, dx), (1, 2))))
+        y = np.asarray(f(jnp.asarray(np.roll(x, (dy, dx), (1, 2)))))
         if y.shape != reference.shape:
             raise ValueError(f"f returned {y.shape} after {reference.shape}")
         rolls = [(0, 0)] if output == "invariant" else _roundings(dy, dx, stride)

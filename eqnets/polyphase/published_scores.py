@@ -3,7 +3,7 @@
 All map phases ``[..., P, *space, C]`` to ``[..., P]`` and are shift-permutation
 equivariant (equation 11 of Rojas-Gomez et al., 2022), up to float rounding: their sums
 over space are not in fixed point. A ``conv`` is
-``{"kernel": [*k, C, h], "bias": [h]}``; a ``dense`` is ``{"kernel": [n, m], "bias": [m]}``.
+``{"kernel": [*k, C, h], "bias": [h]}``; a ``dense`` the same with kernel ``[n, m]``.
 """
 
 from collections.abc import Mapping

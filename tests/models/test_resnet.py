@@ -123,7 +123,7 @@ def test_bfloat16_training_keeps_exact_selection():
     (*_, last), selections = run(params, X)
     assert last.dtype == jnp.bfloat16
     for shift in SOME:
-        outputs, chosen = run(params, jnp.roll(X, shift, (1, 2)))
+        outputs, chosen = run(params, jnp.asarray(np.roll(X, shift, (1, 2))))
         # Bit-equal features up to their own shift: no selection has changed.
         pairs = zip(np.asarray(outputs[-1]), np.asarray(last), strict=True)
         for moved, still in pairs:

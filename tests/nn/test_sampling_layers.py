@@ -58,8 +58,9 @@ def test_any_stride_and_dimension(stride, ndim):
 
 
 def rolls_of(y, reference):
+    y, reference = np.asarray(y), np.asarray(reference)
     return any(
-        bool((y == jnp.roll(reference, s, (0, 1))).all())
+        bool((y == np.roll(reference, s, (0, 1))).all())
         for s in itertools.product(range(3), repeat=2)
     )
 
