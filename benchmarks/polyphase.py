@@ -23,7 +23,8 @@ import jax.numpy as jnp
 from flax import nnx
 
 from eqnets import models, nn, polyphase
-from eqnets.polyphase import conv_scores, norm_scores
+from eqnets.polyphase.conv_scores import _plain_logits, first_response
+from eqnets.polyphase.norm_scores import _plain_norms
 
 RESULTS = Path(__file__).parent / "results"
 HIDDEN = (8, 16, 32, 64)
@@ -96,14 +97,14 @@ def bench_exactness(rounds: int) -> dict:
     }
 
     def floats(x: jax.Array) -> jax.Array:
-        r = conv_scores.first_response(x, params["conv1"], dilation=2)
+        r = first_response(x, params["conv1"], dilation=2)
         v = params["conv2"]["kernel"].sum((0, 1, 3)) / 8
         parts = list(polyphase.components(r, 2))
         bias = jnp.mean(params["conv2"]["bias"])
-        return conv_scores._plain_logits(parts, v, bias, [], 2)
+        return _plain_logits(parts, v, bias, [], 2)
 
     def norms(x: jax.Array) -> jax.Array:
-        return norm_scores._plain_norms(list(polyphase.components(x, 2)), 2.0, 1, 2)
+        return _plain_norms(list(polyphase.components(x, 2)), 2.0, 1, 2)
 
     calls = {
         "lps_float": jax.jit(floats),
