@@ -82,7 +82,7 @@ def train(model, steps=3):
     return value, grads
 
 
-@pytest.mark.parametrize("name", EXACT)
+@pytest.mark.parametrize("name", ["lps", "aps", "lps_tri3", "lps_input"])
 def test_some_shifts_leave_the_output_unchanged(name):
     report = check_equivariance(evaluator(small(**EXACT[name])), X, shifts=SOME)
     assert report.violations(1e-4) == 0
