@@ -13,6 +13,7 @@ from flax import nnx
 from jax import Array
 from jaxtyping import Float
 
+from eqnets import polyphase
 from eqnets.models.blocks import BasicBlock, Bottleneck
 from eqnets.models.sampling_options import Sampling
 from eqnets.models.stem import CifarStem, ImageNetStem
@@ -122,6 +123,8 @@ class ResNet(nnx.Module):
             ValueError: as :meth:`features`.
         """
         outputs, _ = self.features(x, key=key, temperature=temperature)
+        if self.sampling.selects:
+            return self.fc(polyphase.invariant_mean(outputs[-1]))
         return self.fc(jnp.mean(outputs[-1], axis=(1, 2)))
 
     def _check_size(self, x: Array) -> None:

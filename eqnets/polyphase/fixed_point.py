@@ -177,3 +177,29 @@ def plain_derivative(exact: Callable, plain: Callable) -> Callable:
         return exact(*primals), jax.jvp(plain, primals, tangents)[1]
 
     return function
+
+
+def invariant_mean(x: Float[Array, "..."], *, ndim: int = 2) -> Float[Array, "..."]:
+    """The mean over space of ``[..., *space, C]``, equal bit for bit after any shift.
+
+    Global pooling in fixed point: what makes the logits of a network whose features
+    are shift-equivariant bit for bit invariant bit for bit (paper, equation 3).
+
+    >>> import jax.numpy as jnp
+    >>> invariant_mean(jnp.array([[1.0], [2.0], [4.5]]), ndim=1)
+    Array([2.5], dtype=float32)
+    """
+    axes = tuple(range(-ndim - 1, -1))
+    count = math.prod(x.shape[a] for a in axes)
+    wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+
+    def exact(x: Array) -> Array:
+        exponent = magnitude_exponent([x], axes)
+        one = jnp.ones((), x.dtype)
+        total = fixed_sum(x * jnp.ldexp(one, -exponent), axes)
+        step = jnp.asarray(2.0**-total.bits, x.dtype)
+        value = (total.high + total.low * step) * step / count
+        return value * jnp.ldexp(one, jnp.squeeze(exponent, axes))
+
+    mean = plain_derivative(exact, lambda x: jnp.mean(x, axis=axes))
+    return mean(wide).astype(x.dtype)

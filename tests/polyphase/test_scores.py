@@ -269,6 +269,21 @@ def test_unknown_norms_and_foreign_kernels_are_refused():
 
 
 class TestFixedPoint:
+    @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+    def test_the_mean_over_space_is_the_same_bit_for_bit(self, dtype):
+        x = 1e6 * jax.random.normal(jax.random.key(0), (7, 9, 5)).astype(dtype)
+        mean = jax.jit(pp.invariant_mean)
+        expected = np.asarray(x, np.float64).mean((0, 1))
+        close = 1e-2 if dtype == jnp.bfloat16 else 2e-7
+        np.testing.assert_allclose(np.asarray(mean(x), "f8"), expected, rtol=close)
+        for shift in ((1, 0), (0, 1), (3, 5), (6, 8)):
+            moved = jnp.asarray(np.roll(np.asarray(x), shift, (0, 1)))
+            np.testing.assert_array_equal(mean(moved), mean(x))
+        gradient = jax.grad(lambda x: mean(x)[0].astype(jnp.float32))(x)
+        np.testing.assert_allclose(
+            np.asarray(gradient[..., 0], "f8"), 1 / 63, rtol=close
+        )
+
     def test_sums_are_exact_and_blind_to_order(self):
         rng = np.random.default_rng(1)
         x = (rng.uniform(-1, 1, 1000) * 10.0 ** rng.uniform(-6, 0, 1000)).astype("f4")
