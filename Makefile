@@ -40,6 +40,8 @@ format: setup  ## rewrite the code in the house style
 
 bench: setup  ## the benchmarks: ratios in one run, printed and saved
 	$(PY) -m benchmarks.lee
+	$(PY) -m benchmarks.polyphase --size 32
+	$(PY) -m benchmarks.solver
 
 bench-solver: setup  ## the basis solver beside emlp 1.0.3, in an environment of its own
 	test -x .venv-emlp/bin/python || $(PYTHON) -m venv .venv-emlp

@@ -19,3 +19,7 @@ from .lie import lie_derivative as lie_derivative
 from .lie import lie_derivatives as lie_derivatives
 from .readout import READOUTS as READOUTS
 from .readout import readout as readout
+from .segmentation import mean_iou as mean_iou
+from .segmentation import segmentation_consistency as segmentation_consistency
+from .shift_checks import ShiftReport as ShiftReport
+from .shift_checks import check_equivariance as check_equivariance
