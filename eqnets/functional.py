@@ -8,6 +8,8 @@ and ``apply`` builds a fresh module around whatever arrays or tracers it is give
 nothing that happens inside can reach the original.
 """
 
+import functools
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -51,6 +53,46 @@ def evaluation(model: Any) -> nnx.Module:
     return nnx.view(
         model, use_running_average=True, deterministic=True, raise_if_not_found=False
     )
+
+
+def named(model: nnx.Module) -> nnx.Module:
+    """Return an evaluation view whose parts say their path when they are called.
+
+    Every public method of a part runs under ``jax.named_scope("@path/of/the/part")``,
+    so that traced operations know the module they come from; the marker ``@`` means
+    that the path is complete. A part that hangs on several places has its first path.
+
+    Raises:
+        TypeError: ``model`` is not an NNX module.
+    """
+    view = evaluation(model)
+    # Deeper parts first would give a shared part its longest path.
+    parts = sorted(nnx.iter_modules(view), key=lambda part: len(part[0]))
+    for path, part in parts:
+        if path:
+            part.__class__ = _scoped(type(part), "@" + "/".join(map(str, path)))
+    return view
+
+
+def _scoped(kind: type, scope: str) -> type:
+    """A subclass whose methods run under a named scope."""
+
+    def under_scope(method: Callable) -> Callable:
+        @functools.wraps(method)
+        def run(*args: Any, **kwargs: Any) -> Any:
+            with jax.named_scope(scope):
+                return method(*args, **kwargs)
+
+        return run
+
+    own = [c for c in kind.__mro__ if c not in nnx.Module.__mro__]
+    methods = {
+        name: under_scope(value)
+        for c in reversed(own)
+        for name, value in vars(c).items()
+        if inspect.isfunction(value) and (name == "__call__" or name[0] != "_")
+    }
+    return type(kind.__name__, (kind,), {"__module__": kind.__module__, **methods})
 
 
 def pure(model: Any, variables: Mapping | None = None, **options: Any) -> Pure:

@@ -54,3 +54,21 @@ class TestActionsAndMeasure:
         assert float(
             measure.agreement(np.array([[0, 1, 2], [0, 1, 1]]))
         ) == pytest.approx(2 / 3)
+
+    def test_layerwise(self):
+        from eqnets import actions, measure
+
+        def net(x):
+            with jax.named_scope("first"):
+                x = jnp.tanh(x)
+            with jax.named_scope("second"):
+                return (x**2).mean((1, 2))
+
+        r = measure.layerwise(net, actions.translation("x"), IMAGES)
+        assert (
+            r.contributions.shape == (len(r.names), 2, 3)
+            and r.total.shape == (2, 3)
+            and r.norms.shape == (len(r.names),)
+        )
+        r = measure.layerwise(net, actions.translation("x"), IMAGES, probes=3, key=KEY)
+        assert r.norms.shape == r.stderr.shape

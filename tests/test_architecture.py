@@ -20,7 +20,7 @@ MAY_IMPORT = {
     "io": set(),
     "functional": set(),
     "reps": {"groups"},
-    "measure": {"actions"},
+    "measure": {"actions", "functional"},
     "maps": {"actions"},
     "nn": {"polyphase", "reps", "groups", "maps"},
     "models": {"nn", "polyphase", "reps", "groups", "io", "functional"},

@@ -6,6 +6,7 @@ pixels / max(H, W) about the centre of the grid. Every generator is a named sten
 """
 
 from .base import Action as Action
+from .base import Grid as Grid
 from .discrete import hflip as hflip
 from .discrete import roll as roll
 from .discrete import rot90 as rot90

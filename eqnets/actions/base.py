@@ -10,6 +10,23 @@ import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, Inexact
 
 
+@dataclasses.dataclass(frozen=True)
+class Grid:
+    """Where the samples of a feature map lie on the input image, in input pixels.
+
+    Pairs are (along the height, along the width).
+
+    Attributes:
+        extent: (H, W) of the input.
+        origin: position of the first sample, pixel centres at whole numbers.
+        spacing: from one sample to the next; negative where the order is reversed.
+    """
+
+    extent: tuple[int, int]
+    origin: tuple[float, float]
+    spacing: tuple[float, float]
+
+
 class Action(abc.ABC):
     """A one-parameter group acting on arrays: rho(t) x = exp(t X) x.
 
@@ -27,6 +44,8 @@ class Action(abc.ABC):
     name: str
     units: str
     stencil: str | None
+    # Whether the generator takes constant images to zero.
+    annihilates_constants = False
 
     @abc.abstractmethod
     def __call__(self, x: Array, t: float | Array) -> Array:
@@ -35,6 +54,14 @@ class Action(abc.ABC):
     @abc.abstractmethod
     def tangent(self, x: Array) -> Array:
         """The generator applied to ``x``: d/dt of ``action(x, t)`` at t = 0."""
+
+    def tangent_on(self, x: Array, grid: Grid) -> Array:
+        """The generator on a feature map [B, h, w, C] whose samples lie on ``grid``.
+
+        The same as ``tangent`` where the samples cover the input evenly.
+        """
+        del grid
+        return self.tangent(x)
 
     @abc.abstractmethod
     def check(self, x: ArrayLike | jax.ShapeDtypeStruct) -> None:

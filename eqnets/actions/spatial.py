@@ -9,7 +9,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, ArrayLike, Float
 
-from .base import Action, linear_flow, require_floating, require_scalar_time
+from .base import Action, Grid, linear_flow, require_floating, require_scalar_time
 from .interpolate import resample, resample_axis
 from .stencils import differentiate
 
@@ -42,6 +42,11 @@ class SpatialAction(Action):
     boundary: str
     per_axis: bool = False
     reference: bool = False
+
+    @property
+    def annihilates_constants(self) -> bool:
+        """Whether the stencil sees no edge at the frame of a constant image."""
+        return self.boundary != "zeros" or self.stencil not in ("central", "cubic")
 
     def check(self, x: ArrayLike | jax.ShapeDtypeStruct) -> None:
         """Raise unless ``x`` is a floating array [B, H, W, C].
@@ -81,11 +86,29 @@ class SpatialAction(Action):
     def tangent(self, x: Array) -> Float[Array, "b h w c"]:
         """-v . grad x by the named stencil; per unit t."""
         self.check(x)
+        h, w = jnp.shape(x)[1:3]
+        return self._derivative(x, self._velocity(h, w))
+
+    def tangent_on(self, x: Array, grid: Grid) -> Float[Array, "b h w c"]:
+        """-v . grad x at the places of the samples, by the named stencil."""
+        self.check(x)
+        (oy, ox), (sy, sx) = grid.origin, grid.spacing
+        rows = oy + sy * np.arange(jnp.shape(x)[1])
+        columns = ox + sx * np.arange(jnp.shape(x)[2])
+        v = self._velocity(*grid.extent, rows, columns)
+        scaled = (
+            None if e is None else e / s for e, s in zip(v, (sx, sy), strict=True)
+        )
+        return self._derivative(x, tuple(scaled))
+
+    def _derivative(
+        self, x: Array, velocity: tuple[np.ndarray | None, np.ndarray | None]
+    ) -> Array:
+        """-v . grad x for a velocity in samples per unit t."""
         x = jnp.asarray(x)
         y = x.astype(_working(x))
         total = jnp.zeros_like(y)
-        for axis, velocity in ((2, 0), (1, 1)):
-            v = self._velocity(x.shape[1], x.shape[2])[velocity]
+        for axis, v in zip((2, 1), velocity, strict=True):
             if v is not None:
                 slope = differentiate(y, axis, self.stencil, self.boundary)
                 total = total - jnp.asarray(v, y.dtype)[:, :, None] * slope
@@ -105,11 +128,20 @@ class SpatialAction(Action):
             g[:, 2] *= np.array([w, h]) / max(h, w)
         return g
 
-    def _velocity(self, h: int, w: int) -> tuple[np.ndarray | None, np.ndarray | None]:
-        """(v_x, v_y) in pixels per unit t, each [H or 1, W or 1], None where zero."""
+    def _velocity(
+        self,
+        h: int,
+        w: int,
+        rows: np.ndarray | None = None,
+        columns: np.ndarray | None = None,
+    ) -> tuple[np.ndarray | None, np.ndarray | None]:
+        """(v_x, v_y) in pixels per unit t, each [H or 1, W or 1], None where zero.
+
+        At the pixels of an h x w image, or at positions ``rows``, ``columns`` on it.
+        """
         (sx, sy), (cx, cy) = self._frame(h, w)
-        x = (np.arange(w) - cx)[None, :] / (sx or 1.0)
-        y = (np.arange(h) - cy)[:, None] / (sy or 1.0)
+        x = ((np.arange(w) if columns is None else columns) - cx)[None] / (sx or 1.0)
+        y = ((np.arange(h) if rows is None else rows) - cy)[:, None] / (sy or 1.0)
         g = self._scaled(h, w)
         return tuple(
             s * (row[0] * x + row[1] * y + row[2]) if row.any() else None

@@ -32,6 +32,11 @@ class TokenAction(Action):
         """The stencil of the action on images."""
         return self.inner.stencil
 
+    @property
+    def annihilates_constants(self) -> bool:
+        """As the action on images."""
+        return self.inner.annihilates_constants
+
     def check(self, x: ArrayLike | jax.ShapeDtypeStruct) -> None:
         """Raise unless ``x`` is a floating array [B, prefix + h w, C]."""
         require_floating(x, self.name)

@@ -4,6 +4,9 @@ Everything here takes callables (plain functions, Flax NNX or bound Linen module
 pytree modules) and actions from :mod:`eqnets.actions`; nothing here imports Flax.
 """
 
+from .attribution import Attribution as Attribution
+from .attribution import ExactAttribution as ExactAttribution
+from .attribution import layerwise as layerwise
 from .consistency import agreement as agreement
 from .consistency import circular_consistency as circular_consistency
 from .consistency import discrete_consistency as discrete_consistency

@@ -42,8 +42,15 @@ class Program:
         return hash(self.key)
 
 
-def trace(f: Callable[[Array], PyTree[Array]], x: Array) -> tuple[Program, list[Array]]:
+def trace(
+    f: Callable[[Array], PyTree[Array]], x: Array, *, origin: Callable | None = None
+) -> tuple[Program, list[Array]]:
     """Trace ``f`` at the shape of ``x``: the program and the arrays it closes over.
+
+    Args:
+        f: what to trace.
+        x: an array of the shape to trace at.
+        origin: the object that lasts from call to call, where ``f`` is made anew.
 
     Raises:
         TypeError: ``f`` is not callable or returns something that is not an array.
@@ -69,7 +76,7 @@ def trace(f: Callable[[Array], PyTree[Array]], x: Array) -> tuple[Program, list[
             ) from error
         raise
     text = str(closed.jaxpr)
-    key = (_origin(f), text, jax.tree.structure(out), _private(closed))
+    key = (_origin(origin or f), text, jax.tree.structure(out), _private(closed))
     return Program(closed.jaxpr, out, key), list(closed.consts)
 
 
