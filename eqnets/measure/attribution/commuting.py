@@ -63,7 +63,7 @@ def _commutes(
     if not any(x.spatial and x.whole for x in layouts):
         return not any(x.spatial for x in layouts)
     result = places[op.outputs[0]]
-    if op.name in NEUTRAL:
+    if op.name in NEUTRAL | {"slice", "split"}:
         return _samples(places[moving[0]]) == _samples(result)
     if op.name in _SUMS | {"mul", "div"}:
         if any(places[v] != result for v in moving):

@@ -90,18 +90,18 @@ def _operations(ops: Sequence[Op], scopes: Sequence[tuple[str, ...]]) -> list[st
     """The name of the operation that each primitive belongs to, unique in its scope.
 
     The primitives of one call of a library function are one operation: same line, and
-    each reads what another of them made.
+    each reads what another of them made or read.
     """
     names: list[str] = []
     counts: dict[tuple, int] = {}
-    call, made = None, set()
+    call, near = None, set()
     for op, scope in zip(ops, scopes, strict=True):
         inputs = set(op.moving_inputs())
-        if call is not None and op.call == call and inputs & made:
-            made |= set(op.outputs)
+        if call is not None and op.call == call and inputs & near:
+            near |= {*inputs, *op.outputs}
             names.append(names[-1])
             continue
-        call, made = op.call, set(op.outputs)
+        call, near = op.call, {*inputs, *op.outputs}
         base = op.call[0] if op.call else _primitive(op)
         count = counts.get((scope, base), 0)
         counts[scope, base] = count + 1

@@ -153,33 +153,44 @@ def tangent(action: Action, y: Array, layout: Layout, extent: Extent) -> Array |
     ):
         return None
     inner = action.inner if isinstance(action, TokenAction) else action
-    fringe = [(d.before, d.after) if d else (0, 0) for d in layout.dims]
+    where = {"y": [], "x": []}
+    for i, dim in enumerate(layout.dims):
+        for factor in dim.factors if dim else ():
+            if factor.axis:
+                where[factor.axis.name].append((i, factor))
+    pairs = zip(where["y"], where["x"], strict=True)
+    return sum(_move(inner, y, layout, h, w, extent) for h, w in pairs)
+
+
+def _move(
+    action: Action,
+    y: Array,
+    layout: Layout,
+    rows: tuple[int, Factor],
+    columns: tuple[int, Factor],
+    extent: Extent,
+) -> Array:
+    """The generator on one height and one width of ``y``, each on an axis of ``y``.
+
+    What stands around them on their axes (a class token) stays; other axes are carried
+    along whole, their class tokens included.
+    """
+    axes = {rows[0], columns[0]}
+    held = [d if i in axes else None for i, d in enumerate(layout.dims)]
+    fringe = [(d.before, d.after) if d else (0, 0) for d in held]
     core = y[
         tuple(slice(lo, n - hi) for (lo, hi), n in zip(fringe, y.shape, strict=True))
     ]
     factors = [
-        f
-        for d, n in zip(layout.dims, core.shape, strict=True)
+        (i, f)
+        for i, (d, n) in enumerate(zip(held, core.shape, strict=True))
         for f in (d.factors if d else (Factor(n, None),))
     ]
-    z = core.reshape([f.size for f in factors])
-    ys, xs = (
-        [i for i, f in enumerate(factors) if f.axis and f.axis.name == name]
-        for name in "yx"
-    )
-    total = sum(
-        _move(inner, z, factors, i, j, extent) for i, j in zip(ys, xs, strict=True)
-    )
-    return jnp.pad(total.reshape(core.shape), fringe)
-
-
-def _move(
-    action: Action, z: Array, factors: list[Factor], i: int, j: int, extent: Extent
-) -> Array:
-    """The generator on axes ``i`` (height) and ``j`` (width) of ``z``."""
+    i, j = factors.index(rows), factors.index(columns)
+    z = core.reshape([f.size for _, f in factors])
     place = min(i, j)
     near = jnp.moveaxis(z, (i, j), (place, place + 1))
-    h, w = factors[i], factors[j]
+    (_, h), (_, w) = rows, columns
     images = near.reshape(math.prod(near.shape[:place]), h.size, w.size, -1)
     grid = Grid(
         extent,
@@ -187,4 +198,5 @@ def _move(
         spacing=(h.axis.spacing, w.axis.spacing),
     )
     moved = action.tangent_on(images, grid).reshape(near.shape)
-    return jnp.moveaxis(moved, (place, place + 1), (i, j))
+    moved = jnp.moveaxis(moved, (place, place + 1), (i, j))
+    return jnp.pad(moved.reshape(core.shape), fringe)

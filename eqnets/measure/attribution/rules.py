@@ -5,6 +5,7 @@ result. An operation without a rule loses the image, which is an error as soon a
 image is needed, never a zero.
 """
 
+import dataclasses
 import functools
 import math
 from collections.abc import Callable, Sequence
@@ -74,9 +75,9 @@ def merge(op: Op, layouts: Sequence[Layout]) -> Layout:
     """
     shape = op.outputs[0].shape
     full = [
-        x
+        _stretched(x, v.aval.shape, shape)
         for x, v in zip(layouts, op.inputs, strict=True)
-        if v.aval.shape == shape and (x.spatial or x.open or x.lost)
+        if len(v.aval.shape) == len(shape) and (x.spatial or x.open or x.lost)
     ]
     known = [x for x in full if x.spatial and not x.lost]
     if not known:
@@ -93,6 +94,15 @@ def merge(op: Op, layouts: Sequence[Layout]) -> Layout:
         return merged
     unknown = next((x for x in full if x.open or x.lost), None)
     return unknown if unknown is not None else merged
+
+
+def _stretched(
+    layout: Layout, shape: tuple[int, ...], result: tuple[int, ...]
+) -> Layout:
+    """An input whose axes of one entry are repeated along the result."""
+    whole = [a == b for a, b in zip(shape, result, strict=True)]
+    dims = (d if w else None for d, w in zip(layout.dims, whole, strict=True))
+    return dataclasses.replace(layout, dims=tuple(dims))
 
 
 def _same(a: Dim | bool, b: Dim) -> Dim | bool:
