@@ -31,7 +31,7 @@ class Program:
     out: PyTree[jax.ShapeDtypeStruct]
     key: Hashable
 
-    def __call__(self, consts: list[Array], x: Array) -> list[Array]:
+    def __call__(self, consts: list[Any], x: Array) -> list[Array]:
         """The leaves of the function's result at ``x``."""
         return jax.core.eval_jaxpr(self.jaxpr, consts, x)
 
@@ -44,7 +44,7 @@ class Program:
 
 def trace(
     f: Callable[[Array], PyTree[Array]], x: Array, *, origin: Callable | None = None
-) -> tuple[Program, list[Array]]:
+) -> tuple[Program, list[Any]]:
     """Trace ``f`` at the shape of ``x``: the program and the arrays it closes over.
 
     Args:

@@ -137,12 +137,19 @@ def test_results_do_not_depend_on_how_they_are_computed():
 @pytest.mark.usefixtures("x64")
 @pytest.mark.parametrize("name", list(actions.standard()))
 def test_contributions_sum_to_the_lie_derivative(name):
-    x = images()
-    for dtype, bound in ((jnp.float64, 1e-12), (jnp.float32, 1e-5)):
-        action = actions.standard()[name]
-        parts = measure.layerwise(plain, action, x.astype(dtype), depth="operation")
-        assert parts.residual < bound
-        assert parts.norms.max() > 0
+    action, x = actions.standard()[name], images()
+    parts = measure.layerwise(plain, action, x, method="reverse")
+    assert parts.residual < 1e-12
+    assert parts.norms.max() > 0
+
+
+@pytest.mark.parametrize("method", ["forward", "reverse"])
+def test_contributions_sum_to_the_lie_derivative_in_single_precision(method):
+    x = images(dtype=jnp.float32)
+    parts = measure.layerwise(plain, actions.rotation(), x, method=method)
+    assert parts.residual < 1e-5
+    want = measure.lie_derivative(plain, actions.rotation())(x)
+    assert_allclose(parts.total, want, rtol=1e-4, atol=1e-5 * parts.norms.max())
 
 
 @pytest.mark.usefixtures("x64")
@@ -156,19 +163,19 @@ def test_equivariant_layers_get_zero():
             x = x**2
         with scope("conv2"):
             x = conv(x, kernel(5, 5, 4, 2), mode="wrap")
-        with scope("mean"):
-            return x.mean((1, 2))
+        with scope("head"):
+            return jnp.tanh(x).mean((1, 2))
 
     whole = measure.layerwise(net, actions.translation("x", **WRAP), images())
     norms = dict(zip(whole.names, whole.norms, strict=True))
-    assert norms["square"] > 0.1
-    assert max(norms[n] for n in ("conv", "conv2", "mean")) < 1e-12
+    assert min(norms["square"], norms["head"]) > 0.01
+    assert max(norms["conv"], norms["conv2"]) < 1e-12
 
     # A square doubles the band: below a quarter of the samples it does not alias.
     u = jnp.arange(16) / 16
     wave = jnp.cos(2 * jnp.pi * 3 * u)[None, None, :, None] + jnp.zeros((1, 12, 1, 3))
     smooth = measure.layerwise(net, actions.translation("x", **WRAP), wave)
-    assert smooth.norms.max() < 1e-12
+    assert smooth.norms[smooth.names.index("square")] < 1e-12
 
 
 @pytest.mark.usefixtures("x64")
@@ -180,18 +187,16 @@ def test_integer_shifts_of_a_strided_net_have_no_error():
 
     def net(x):
         with scope("conv"):
-            x = jax.nn.relu(conv(x, kernel(3, 3, 3, 4), mode="wrap"))[:, ::2, ::2]
+            x = conv(x, kernel(3, 3, 3, 4), mode="wrap")[:, ::2, ::2]
         with scope("conv2"):
-            return conv(x, kernel(3, 3, 4, 2), mode="wrap").sum((1, 2))
+            x = conv(x, kernel(3, 3, 4, 2), mode="wrap")[:, ::2, ::2]
+        with scope("head"):
+            return jnp.tanh(x).mean((1, 2))
 
     step = actions.from_function(shift, name="roll")
-    linear = measure.layerwise(
-        lambda x: conv(x, kernel(3, 3, 3, 2), mode="wrap")[:, ::2, ::2].mean((1, 2)),
-        step,
-        images((2, 16, 16, 3)),
-    )
-    assert linear.norms.max() < 1e-12
-    assert measure.layerwise(net, step, images((2, 16, 16, 3))).norms.max() > 0.01
+    parts = measure.layerwise(net, step, images((2, 16, 16, 3)))
+    assert parts.norms[:2].max() < 1e-12
+    assert parts.norms[2] > 1e-3  # the difference is not small: tanh is not linear
 
 
 class Attention(nnx.Module):
@@ -325,7 +330,7 @@ class Shared(nnx.Module):
 def test_a_shared_module_is_one_layer():
     model, x = Shared(nnx.Rngs(0)), images()
     whole = measure.layerwise(model, actions.rotation(), x, chunk=2, method="forward")
-    assert sum("conv" in n for n in whole.names) == 1
+    (name,) = {"conv", "again"} & set(whole.names)
     back = measure.layerwise(model, actions.rotation(), x, method="reverse")
     assert_allclose(whole.contributions, back.contributions, atol=1e-12)
 
@@ -341,7 +346,7 @@ def test_a_shared_module_is_one_layer():
 
     apart = measure.layerwise(Apart(), actions.rotation(), x, method="forward")
     three = [apart.names.index(n) for n in "abc"]
-    shared = whole.contributions[whole.names.index("conv")]
+    shared = whole.contributions[whole.names.index(name)]
     assert_allclose(shared, apart.contributions[three].sum(0), atol=1e-12)
 
 
@@ -532,7 +537,7 @@ def test_an_operation_it_cannot_place_raises_and_can_be_told():
         ({"model": lambda x: (x, x)}, TypeError, "2 arrays"),
         ({"model": lambda x: x}, ValueError, "returns its input"),
         ({"model": lambda x: x.mean((0, 1, 2))}, ValueError, "first axis"),
-        ({"model": lambda x: jnp.ones((2, 3))}, ValueError, "ignores it"),
+        ({"model": lambda x: jnp.ones((len(x), 3))}, ValueError, "ignores it"),
     ],
 )
 def test_bad_input(change, error, match):

@@ -9,6 +9,7 @@ input and the one on the output.
 import dataclasses
 import functools
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 from jaxtyping import Array, Float
@@ -147,11 +148,11 @@ class Network:
         return outside
 
 
-def constants(network: Network) -> Callable[[list[Array]], list[Array]]:
+def constants(network: Network) -> Callable[[list[Any]], list[Array]]:
     """A function from the arrays of the network to every constant its layers read."""
     wanted = needed_constants(network)
 
-    def prepare(consts: list[Array]) -> list[Array]:
+    def prepare(consts: list[Any]) -> list[Array]:
         values = dict(zip(network.graph.consts, consts, strict=True))
         for op in network.graph.ops:
             if op.moving:

@@ -19,6 +19,8 @@ from .engine import Network, constants, needed_constants
 from .graph import Op, Value
 from .pooling import max_pool_tangents
 
+# The place of the tangent of the whole network, before those of its layers.
+WHOLE = -1
 # Tangents of a value: one row for each layer that has begun, or None for zero.
 Rows = Float[Array, "_k ..."] | None
 
@@ -49,34 +51,42 @@ class Forward:
 
     Args:
         network: what to run.
-        chunk: layers per segment.
+        chunk: tangents in a batch, at least 2.
     """
 
     def __init__(self, network: Network, chunk: int):
-        self.network, self.chunk = network, chunk
-        self.segments = cut(network, chunk)
+        self.network, self.chunk = network, max(chunk, 2)
+        self.segments = cut(network, self.chunk)
         self.wanted = needed_constants(network)
         self.prepare = jax.jit(constants(network))
         self._compiled = jax.jit(self._push, static_argnums=(0, 1))
 
-    def __call__(self, consts: list[Array], x: Array) -> Float[Array, "l b ..."]:
-        """The contributions of all layers to every output."""
+    def __call__(
+        self, consts: list[Any], x: Array
+    ) -> tuple[Float[Array, "_l _b ..."], Float[Array, "_b ..."]]:
+        """The contributions of all layers to every output, and the Lie derivative."""
         held = dict(zip(self.wanted, self.prepare(consts), strict=True))
         states: list[list[Array]] = [[x]]
-        contributions = []
+        found = []
         for first, origin in enumerate(self.segments):
             rows: list[Rows] = [None] * len(states[first])
+            if not first:
+                rows = [self.network.action.tangent(x)[None]]
             for at in range(first, len(self.segments)):
                 segment = self.segments[at]
                 arrays = [held[v] for v in segment.consts]
                 # Layers that come again further on; most never do.
-                again = origin.starts if segment.touches & {*origin.starts} else ()
-                state, rows = self._compiled(at, again, arrays, states[at], rows)
+                mine = origin.starts if segment.touches & {*origin.starts} else ()
+                state, rows = self._compiled(at, mine, arrays, states[at], rows)
                 if len(states) == at + 1:
                     states.append(state)
-            contributions.append(rows[-1][: len(origin.starts)])
+            found.append(rows[-1][: len(origin.starts)])
             states[first] = []  # no later layer needs it
-        return jnp.concatenate(contributions)
+        total, *_ = found[0]
+        still = self.network.generator(self.network.output, states[-1][-1])
+        if still is not None:
+            total = total - still
+        return jnp.concatenate(found)[1:], total
 
     def _push(
         self,
@@ -200,9 +210,9 @@ def _pad(rows: Rows, size: int, y: Any) -> Float[Array, "_k ..."]:
 
 
 def cut(network: Network, chunk: int) -> list[Segment]:
-    """Segments in which at most ``chunk`` layers begin."""
-    begins = [layer.ops[0] for layer in network.layers]
-    bounds = itertools.pairwise([0, *begins[chunk::chunk], len(network.ops)])
+    """Segments in which ``chunk`` tangents begin, that of the whole network first."""
+    begins = [0, *(layer.ops[0] for layer in network.layers)]
+    bounds = itertools.pairwise([*begins[::chunk], len(network.ops)])
     runs = [tuple(range(*ends)) for ends in bounds]
     last = {v: at for at, ops in enumerate(runs) for v in _read(network, ops)}
     last[network.output] = len(runs)
@@ -212,10 +222,11 @@ def cut(network: Network, chunk: int) -> list[Segment]:
         made = [v for i in ops for v in network.ops[i].outputs]
         live = [v for v in (*state, *made) if last.get(v, -1) > at]
         writes = tuple(sorted(live, key=lambda v: v is network.output))
+        tangents = range(at * chunk, min((at + 1) * chunk, len(begins)))
         segments.append(
             Segment(
                 ops,
-                tuple(range(at * chunk, min((at + 1) * chunk, len(network.layers)))),
+                tuple(WHOLE + k for k in tangents),
                 frozenset(network.layer_at[i] for i in ops),
                 tuple(v for v in _read(network, ops) if not v.moving),
                 state,

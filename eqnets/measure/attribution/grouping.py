@@ -20,10 +20,7 @@ KINDS = (
 )
 
 _INDEX = re.compile(r"^\[?\d+\]?$")
-_NONLINEAR = frozenset(
-    "max min tanh logistic erf erfc exp log select_n clamp sin cos abs sign "
-    "integer_pow pow sqrt rsqrt square".split()
-)
+_SUMS = frozenset({"add", "add_any", "sub", "neg"})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -174,10 +171,18 @@ def _kind(ops: Sequence[Op]) -> str:
         return "attention"
     if sums:
         return "pooling"
-    if names & _NONLINEAR or "custom_jvp_call" in names:
+    if not all(map(_is_affine, ops)):
         return "nonlinearity"
-    if any(len(op.moving_inputs()) > 1 for op in ops):
-        return "add" if names <= {"add", "add_any", "sub", *NEUTRAL} else "nonlinearity"
-    if names & {"mul", "div", "sub"}:
-        return "norm"
-    return "other"
+    if any(len(op.moving_inputs()) > 1 for op in ops if op.name in _SUMS):
+        # A sum of shifted copies is a convolution written out.
+        return "convolution" if names & {"pad", "slice", "mul"} else "add"
+    return "norm" if names & {*_SUMS, "mul", "div"} else "other"
+
+
+def _is_affine(op: Op) -> bool:
+    """Whether an operation without products of activations is affine in them."""
+    if op.name in ("mul", "div"):
+        return op.moving_inputs() == [op.inputs[0]] or (
+            op.name == "mul" and len(op.moving_inputs()) == 1
+        )
+    return op.name in _SUMS | NEUTRAL | {"pad", "slice", "split", "concatenate", "rev"}

@@ -4,16 +4,17 @@ import dataclasses
 import functools
 import math
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, ArrayLike, Float
 
 from eqnets.actions import Action
 
 from ..lee import batches
-from ..lie import checked_input, lie_derivative
+from ..lie import checked_input
 from .engine import Network
 from .forward import Forward
 from .reverse import Reverse
@@ -46,7 +47,7 @@ class ExactAttribution(Attribution):
 
     Attributes:
         contributions: [L, B, K], or [L, B, ...] for outputs of another shape.
-        total: the Lie derivative, [B, K], computed apart from the contributions.
+        total: the Lie derivative, [B, K], by a derivative of its own.
     """
 
     contributions: Float[np.ndarray, "layers b ..."]
@@ -68,7 +69,7 @@ class ExactAttribution(Attribution):
 def layerwise(
     model: Callable[[Array], Array],
     action: Action,
-    x: Float[Array, "b ..."],
+    x: ArrayLike,
     *,
     depth: str | int = "module",
     action_out: Action | None = None,
@@ -109,7 +110,8 @@ def layerwise(
             height, axis of the width) of their outputs, or None if these do not move.
         batch_size: images in memory at once; None: one on CPU, 8 elsewhere, all where
             ``x`` is sharded.
-        chunk: tangents pushed at once in forward mode; None: 8 on CPU, 64 elsewhere.
+        chunk: tangents pushed at once in forward mode, at least 2; None: 8 on CPU, 64
+            elsewhere.
         progress: called with the number of images done.
 
     Returns:
@@ -140,7 +142,6 @@ def layerwise(
     spread = len(getattr(x, "sharding", x.devices()).device_set) > 1
     cpu = jax.default_backend() == "cpu"
     size = batch_size or (len(x) if spread else 1 if cpu else 8)
-    single = x[:1]
     setup = functools.partial(
         prepare,
         model,
@@ -149,37 +150,49 @@ def layerwise(
         depth=depth,
         layouts=tuple((layouts or {}).items()),
     )
-    placed, consts = setup(single)
-    output = placed.network.output
-    count = math.prod(output.shape[1:])
+    placed, consts = setup(x[:size])
+    outputs = math.prod(placed.network.output.shape[1:])
+    if method == "auto":
+        cheap = 2.5 * outputs < 0.5 * len(placed.network.layers)
+        method = "reverse" if cheap and not spread else "forward"
+    if (method == "reverse" or probes is not None) and size > 1:
+        size = 1
+        placed, consts = setup(x[:1])
     if probes is not None:
         return _estimate(placed, consts, x, probes, key, progress)
-    if method == "auto":
-        cheap = 2.5 * count < 0.5 * len(placed.network.layers)
-        method = "reverse" if cheap and not spread else "forward"
-    parts, total = [], []
-    derivative = lie_derivative(model, action, action_out)
-    for batch in batches(x, 1 if method == "reverse" else size):
-        if method == "reverse":
-            z = jnp.eye(count, dtype=output.aval.dtype).reshape(count, *output.shape)
-            rows = _reverse(placed.network)(consts, batch, z).T
-            rows = rows.reshape(-1, *output.shape)
-        else:
-            placed, consts = setup(batch)
-            run = _forward(placed.network, chunk or (8 if cpu else 64))
-            rows = run(consts, batch)
-        parts.append(placed.spread(np.asarray(rows)))
-        total.append(np.asarray(derivative(batch)))
+    if method == "reverse":
+        run = functools.partial(_by_output, _reverse(placed.network))
+    else:
+        run = _forward(placed.network, chunk or (8 if cpu else 64))
+    parts, totals, done = [], [], 0
+    for batch in batches(x, size):
+        whole = _filled(batch, min(size, len(x)))
+        part, total = (np.asarray(a) for a in run(consts, whole))
+        parts.append(placed.spread(part)[:, : len(batch)])
+        totals.append(total[: len(batch)])
+        done += len(batch)
         if progress is not None:
-            progress(sum(len(t) for t in total))
+            progress(done)
     contributions = np.concatenate(parts, 1)
+    norms = _norms(contributions)
     return ExactAttribution(
-        placed.names,
-        placed.kinds,
-        *_norms(contributions),
-        contributions,
-        np.concatenate(total),
+        placed.names, placed.kinds, *norms, contributions, np.concatenate(totals)
     )
+
+
+def _filled(batch: Array, size: int) -> Array:
+    """A last batch as long as the others; what its filling gives is dropped."""
+    missing = size - len(batch)
+    return jnp.concatenate([batch, jnp.repeat(batch[-1:], missing, 0)])
+
+
+def _by_output(run: Reverse, consts: list[Any], x: Array) -> tuple[Array, Array]:
+    """All contributions to each output in turn, and the total, for one image."""
+    shape = run.network.output.shape
+    count = math.prod(shape)
+    z = jnp.eye(count, dtype=run.network.output.aval.dtype).reshape(count, *shape)
+    rows = run(consts, x, z).T.reshape(-1, *shape)
+    return rows[:-1], rows[-1]
 
 
 def _check_options(
@@ -256,7 +269,7 @@ def _estimate(
     for i, one in enumerate(batches(x, 1)):
         each = jax.random.fold_in(key, i)
         z = jax.random.normal(each, (probes, *output.shape), output.aval.dtype)
-        products = np.asarray(run(consts, one, z), np.float64)
+        products = np.asarray(run(consts, one, z), np.float64)[:, :-1]
         squares.append(placed.spread(products.T) ** 2)
         if progress is not None:
             progress(i + 1)

@@ -63,7 +63,7 @@ def prepare(
     action_out: Action | None,
     depth: str | int,
     layouts: tuple[tuple[str, Axes], ...],
-) -> tuple[Placed, list[Array]]:
+) -> tuple[Placed, list[Any]]:
     """``model`` at the shape of ``x``, and the arrays it closes over.
 
     Raises:
@@ -145,7 +145,9 @@ def _stated(
                 f"{', '.join(by_name)}"
             )
         inside = set(by_name[name].ops)
-        read = {v for i, op in enumerate(ops) if i not in inside for v in op.inputs}
+        read = {
+            v for i, op in enumerate(ops) if i not in inside for v in op.moving_inputs()
+        }
         for i in inside:
             for value in ops[i].outputs:
                 if value not in read:
