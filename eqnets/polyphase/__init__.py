@@ -41,6 +41,7 @@ from eqnets.polyphase.sampling import downsample as downsample
 from eqnets.polyphase.sampling import upsample as upsample
 from eqnets.polyphase.schedules import hold_milestones as hold_milestones
 from eqnets.polyphase.schedules import linear_milestones as linear_milestones
+from eqnets.polyphase.schedules import published_schedule as published_schedule
 from eqnets.polyphase.schedules import step_decay as step_decay
 from eqnets.polyphase.selection import argmax_select as argmax_select
 from eqnets.polyphase.selection import gumbel_select as gumbel_select

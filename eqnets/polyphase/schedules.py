@@ -85,6 +85,50 @@ def linear_milestones(
     return schedule
 
 
+_LINEAR = {
+    "imagenet_multistep": {62: 0.5, 82: 0.05, 90: 0.01},
+    "imagenet_multistep02": {65: 0.75, 85: 0.1, 90: 0.05},
+    "imagenet_multistep03": {62: 0.5, 90: 0.25},
+    "segm_multistep": {0: 1.0, 62: 0.5, 82: 0.05, 90: 0.01},
+    "segm_multistep_850501": {0: 0.8, 62: 0.5, 82: 0.05, 90: 0.01},
+    "segm_multistep_warmup": {10: 0.5, 60: 0.15, 82: 0.05, 90: 0.01},
+    "segm_multistep_warmup2": {10: 0.4, 100: 0.1},
+    "segm_multistep_warmup_resnet101": {10: 0.5, 80: 0.3, 100: 0.125, 125: 0.01},
+    "segm_multistep_warmup_resnet101_convex": {80: 0.3, 125: 0.125},
+}
+_DECAY = {
+    "stepdecay": (10, 0.85, 0.0),
+    "stepdecay_limit": (10, 0.85, 0.025),
+    "stepdecay_limit_p5": (10, 0.85, 0.5),
+    "imagenet_stepdecay_limit": (10, 0.825, 0.025),
+    "imagenet_stepdecay_limit_1e": (1, 0.97, 0.1),
+}
+_HOLD = {"multistep": {50: 0.7, 100: 0.5, 150: 0.3}}
+
+
+def published_schedule(name: str) -> Schedule:
+    """A schedule of the public LPS code by the name it has there, over epochs.
+
+    ``"stepdecay"`` is that of the paper's CIFAR-10 networks, ``"imagenet_multistep"``
+    that of its ImageNet networks, and ``"segm_..."`` are those of segmentation.
+
+    Raises:
+        ValueError: there is no such name; those there are get listed.
+
+    >>> round(float(published_schedule("imagenet_multistep")(90)), 3)
+    0.01
+    """
+    if name in _LINEAR:
+        return linear_milestones([*_LINEAR[name]], [*_LINEAR[name].values()])
+    if name in _HOLD:
+        return hold_milestones([*_HOLD[name]], [*_HOLD[name].values()])
+    if name in _DECAY:
+        every, rate, minimum = _DECAY[name]
+        return step_decay(every, rate, minimum=minimum)
+    names = sorted(_LINEAR | _HOLD | _DECAY)
+    raise ValueError(f"expected a name among {names}, got {name!r}")
+
+
 def _checked(
     milestones: Sequence[int], temperatures: Sequence[int | float]
 ) -> tuple[list[int], list[int | float]]:

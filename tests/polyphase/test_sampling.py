@@ -175,33 +175,18 @@ def test_adaptive_lowpass_matches_the_fixture(case):
     np.testing.assert_allclose(y, nhwc(get("y")), atol=2e-6)
 
 
-def multistep(start, *steps):
-    return pp.linear_milestones(
-        [m for m, _ in steps], [t for _, t in steps], start=start
-    )
+SCHEDULES = np.load(FIXTURES / "13_tau_schedules.npz")
 
 
-TAIL = ((62, 0.5), (82, 0.05), (90, 0.01))
-SCHEDULES = {
-    "stepdecay": pp.step_decay(10, 0.85),
-    "stepdecay_limit": pp.step_decay(10, 0.85, minimum=0.025),
-    "stepdecay_limit_p5": pp.step_decay(10, 0.85, minimum=0.5),
-    "imagenet_stepdecay_limit": pp.step_decay(10, 0.825, minimum=0.025),
-    "imagenet_stepdecay_limit_1e": pp.step_decay(1, 0.97, minimum=0.1),
-    "multistep": pp.hold_milestones([50, 100, 150], [0.7, 0.5, 0.3]),
-    "imagenet_multistep": multistep(1.0, *TAIL),
-    "imagenet_multistep02": multistep(1.0, (65, 0.75), (85, 0.1), (90, 0.05)),
-    "segm_multistep": multistep(1.0, (0, 1.0), *TAIL),
-    "segm_multistep_850501": multistep(1.0, (0, 0.8), *TAIL),
-    "segm_multistep_warmup_resnet101_convex": multistep(1.0, (80, 0.3), (125, 0.125)),
-}
+@pytest.mark.parametrize("name", [n.removeprefix("tau_") for n in SCHEDULES])
+def test_published_schedules_match_the_fixture(name):
+    tau = jax.jit(jax.vmap(pp.published_schedule(name)))(jnp.arange(1, 261))
+    np.testing.assert_allclose(tau, SCHEDULES[f"tau_{name}"], rtol=2e-5)
 
 
-@pytest.mark.parametrize("name", SCHEDULES)
-def test_schedules_match_the_fixture(name):
-    expected = np.load(FIXTURES / "13_tau_schedules.npz")[f"tau_{name}"]
-    tau = jax.jit(jax.vmap(SCHEDULES[name]))(jnp.arange(1, 261))
-    np.testing.assert_allclose(tau, expected, rtol=2e-5)
+def test_an_unknown_published_schedule_is_refused():
+    with pytest.raises(ValueError, match="imagenet_multistep02"):
+        pp.published_schedule("cosine")
 
 
 def test_selections_are_weights():
