@@ -1,6 +1,6 @@
 """LPD and LPU on a photograph and on its shifted copy, side by side.
 
-    python -m experiments.lps_illustration --out report/lps.png      # seconds
+    python -m experiments.lps_illustration      # seconds; results/lps_illustration.*
 
 Rows: the image; the image rolled by one pixel; each through stride 2 (which changes),
 APS and LPD (which do not, up to a shift), and LPD followed by LPU with Tri-3 (which
@@ -8,20 +8,21 @@ moves with the image). Expected: the printed differences are 0 for APS, LPD and 
 """
 
 import argparse
+import json
+from io import BytesIO
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
-import matplotlib
 import numpy as np
 from flax import nnx
 from skimage import data
 from skimage.transform import resize
 
-from eqnets import nn
+from eqnets import io, nn
+from eqnets.report.style import new_figure
 
-matplotlib.use("Agg")
-from matplotlib import pyplot as plt
+RESULTS = Path(__file__).parent / "results" / "lps_illustration.png"
 
 
 def photograph(size: int) -> jax.Array:
@@ -52,27 +53,47 @@ def difference(name: str, y: np.ndarray, moved: np.ndarray, shift: int) -> float
     return float(min(np.abs(moved - roll).max() for roll in rolls))
 
 
+def draw(
+    before: dict[str, np.ndarray], after: dict[str, np.ndarray], gaps: dict[str, float]
+) -> bytes:
+    """The pictures in two rows, each column under its name and its change."""
+    figure = new_figure(3 * len(gaps), 6.4)
+    figure.patch.set_alpha(1.0)
+    columns = figure.subplots(2, len(gaps)).T
+    for column, (name, gap) in zip(columns, gaps.items(), strict=True):
+        column[0].set_title(f"{name}\nchange {gap:.2g}")
+        for axes, image in zip(column, (before[name], after[name]), strict=True):
+            axes.imshow(np.clip(image[0], 0, 1), interpolation="nearest")
+            axes.axis("off")
+    buffer = BytesIO()
+    figure.savefig(buffer, format="png", dpi=60)
+    return buffer.getvalue()
+
+
 def main() -> None:
     """Parse the command line and run."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, default=Path("report/lps.png"))
+    parser.add_argument("--out", type=Path, default=RESULTS)
     parser.add_argument("--size", type=int, default=96)
     parser.add_argument("--shift", type=int, default=1)
     options = parser.parse_args()
     run, x = jax.jit(pictures), photograph(options.size)
     rolled = jnp.roll(x, (options.shift,) * 2, (1, 2))
     before, after = (jax.tree.map(np.asarray, run(image)) for image in (x, rolled))
-    names = ["image", "stride 2", "APS", "LPD", "LPD, LPU + Tri-3"]
-    figure, axes = plt.subplots(2, len(names), figsize=(3 * len(names), 6.4))
-    for column, name in zip(axes.T, names, strict=True):
-        gap = difference(name, before[name], after[name], options.shift)
-        print(f"{name:<18} {gap:.3g}")
-        column[0].set_title(f"{name}\nchange {gap:.2g}")
-        for axis, image in zip(column, (before[name], after[name]), strict=True):
-            axis.imshow(np.clip(image[0], 0, 1), interpolation="nearest")
-            axis.axis("off")
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(options.out, bbox_inches="tight", dpi=120)
+    gaps = {
+        name: difference(name, before[name], after[name], options.shift)
+        for name in ("image", "stride 2", "APS", "LPD", "LPD, LPU + Tri-3")
+    }
+    result = {
+        "command": "python -m experiments.lps_illustration",
+        "size": options.size,
+        "shift": options.shift,
+        "largest_change": gaps,
+    }
+    print(json.dumps(result, indent=1))
+    io.atomic_write_bytes(options.out, draw(before, after, gaps))
+    path = options.out.with_suffix(".json")
+    io.atomic_write_text(path, json.dumps(result, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """Table 4 of Rojas-Gomez et al. (2022): parameters (exact) and time of ResNet-101.
 
-    python -m experiments.lps_table4                    # the parameters: seconds
-    python -m experiments.lps_table4 --time --batch 1   # minutes on two cores
+    python -m experiments.lps_table4 --counts         # the parameters alone: seconds
+    python -m experiments.lps_table4                  # and the times: minutes
+    python -m experiments.lps_table4 --batch 32       # the paper's batch, for a GPU
 
 The paper's milliseconds are of one GPU, 32 images of 224 x 224; here times are
 ratios to the filtered default network, its 68.72 ms, measured in turns in one run.
@@ -11,6 +12,7 @@ Results go to ``experiments/results/lps_table4.json``.
 
 import argparse
 import json
+import os
 from pathlib import Path
 
 import jax
@@ -18,7 +20,7 @@ import numpy as np
 from flax import nnx
 
 from benchmarks.polyphase import interleave, timed
-from eqnets import models
+from eqnets import io, models
 
 HIDDEN = (8, 16, 32, 64)
 # Name: options, the paper's parameters, the paper's milliseconds.
@@ -72,26 +74,37 @@ def times(batch: int, size: int, rounds: int) -> dict[str, float]:
 def main() -> None:
     """Parse the command line and run."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--time", action="store_true")
+    parser.add_argument("--counts", action="store_true", help="no times, no file")
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--size", type=int, default=224)
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
-    seconds = times(options.batch, options.size, options.rounds) if options.time else {}
     base = "default + Tri-3"
-    table = {}
-    for name, (row, parameters, milliseconds) in ROWS.items():
-        table[name] = {
+    table = {
+        name: {
             "parameters": count(row),
             "paper_parameters": parameters,
             "paper_time_ratio": round(milliseconds / ROWS[base][2], 3),
         }
-        if seconds:
-            table[name]["time_ratio"] = round(seconds[name] / seconds[base], 3)
-        print(name, table[name], flush=True)
-    RESULTS.parent.mkdir(exist_ok=True)
-    settings = {"batch": options.batch, "size": options.size} if options.time else {}
-    RESULTS.write_text(json.dumps({"rows": table, **settings}, indent=1) + "\n")
+        for name, (row, parameters, milliseconds) in ROWS.items()
+    }
+    if not options.counts:
+        seconds = times(options.batch, options.size, options.rounds)
+        for name, row in table.items():
+            row["time_ratio"] = round(seconds[name] / seconds[base], 3)
+        result = {
+            "command": "python -m experiments.lps_table4",
+            "batch": options.batch,
+            "size": options.size,
+            "rounds": options.rounds,
+            "device": jax.devices()[0].device_kind,
+            "cores": os.cpu_count(),
+            "base_seconds": round(seconds[base], 3),
+            "rows": table,
+        }
+        io.atomic_write_text(RESULTS, json.dumps(result, indent=1) + "\n")
+    for name, row in table.items():
+        print(name, row)
 
 
 if __name__ == "__main__":
