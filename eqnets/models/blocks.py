@@ -1,5 +1,7 @@
 """Residual blocks whose stride is a sampling step that both branches share."""
 
+import abc
+
 import jax
 from flax import nnx
 from jax import Array
@@ -49,13 +51,13 @@ class _Residual(nnx.Module):
         )
         self.proj_norm = batch_norm(outputs, sampling, rngs) if projects else None
 
+    @abc.abstractmethod
     def enter(self, x: Array) -> Array:
         """Layers before the pooled convolution."""
-        raise NotImplementedError("a subclass defines its first layers")
 
+    @abc.abstractmethod
     def leave(self, y: Array) -> Array:
         """Layers after the sampling step."""
-        raise NotImplementedError("a subclass defines its last layers")
 
     def __call__(
         self,

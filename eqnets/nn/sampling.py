@@ -9,6 +9,7 @@ shortcut or an upsampling layer can share the choice::
     u = nn.PolyphaseUp(antialias="tri3")(y, weights)
 """
 
+import abc
 from collections.abc import Callable
 
 import jax
@@ -40,9 +41,9 @@ class _PolyphaseDown(nnx.Module):
         self.sampler = sampler
         self.select_on = select_on
 
+    @abc.abstractmethod
     def scores(self, x: Float[AnyArray, "..."]) -> Float[Array, "*batch p"]:
         """One score per component of ``x``, ``[..., P]``."""
-        raise NotImplementedError("a subclass defines the scores")
 
     def weigh(
         self, scores: Array, key: Array | None, temperature: Number

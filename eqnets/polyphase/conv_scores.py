@@ -7,6 +7,7 @@ mean over channels and space of conv(relu(conv(component))).
 import math
 from collections.abc import Mapping, Sequence
 from functools import partial
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -20,10 +21,16 @@ from eqnets.polyphase.fixed_point import (
     ordered_scores,
     plain_derivative,
 )
+from eqnets.polyphase.layout import (
+    Layout,
+    component,
+    interleave,
+    interleaved,
+    stacked,
+)
 from eqnets.polyphase.padding import pad
 from eqnets.polyphase.phases import (
     AnyArray,
-    check_divisible,
     check_phases,
     components,
 )
@@ -63,17 +70,13 @@ def conv_scores(
     """
     check_phases(phases, None, ndim)
     phases = jnp.asarray(phases)
+    scored = _Scored(phases, stacked(ndim))
+    if padding == "circular" and _few_features(params, phases.shape[-1], ndim):
+        responses = [first_response(phases, params["conv1"], ndim=ndim)]
+        return _logits(responses, stacked(ndim), scored, params["conv2"], padding)
     axis = -ndim - 2
     parts = [jnp.take(phases, k, axis=axis) for k in range(phases.shape[axis])]
-    if padding == "circular" and _few_features(params, phases.shape[-1], ndim):
-        r = first_response(phases, params["conv1"], ndim=ndim)
-        responses = [jnp.take(r, k, axis=axis) for k in range(r.shape[axis])]
-    else:
-        responses = [
-            first_response(p, params["conv1"], padding=padding, ndim=ndim)
-            for p in parts
-        ]
-    return _logits(responses, parts, params["conv2"], padding, ndim)
+    return _logits_of_parts(parts, scored, params, padding, ndim)
 
 
 @partial(jax.jit, static_argnames=("stride", "padding", "ndim"))
@@ -90,28 +93,40 @@ def image_conv_scores(
     Raises:
         ValueError: the stride does not divide every spatial size.
     """
-    check_divisible(x, stride, ndim)
+    scored = _Scored(interleave(x, stride, ndim), interleaved(ndim))
     x = jnp.asarray(x)
-    parts = components(x, stride, ndim=ndim)
     if padding == "circular" and _few_features(params, x.shape[-1], ndim):
         r = first_response(x, params["conv1"], dilation=stride, ndim=ndim)
-        responses = components(r, stride, ndim=ndim)
-    else:
-        responses = [
-            first_response(p, params["conv1"], padding=padding, ndim=ndim)
-            for p in parts
-        ]
-    return _logits(responses, parts, params["conv2"], padding, ndim)
+        responses = [interleave(r, stride, ndim)]
+        return _logits(responses, interleaved(ndim), scored, params["conv2"], padding)
+    parts = components(x, stride, ndim=ndim)
+    return _logits_of_parts(parts, scored, params, padding, ndim)
+
+
+class _Scored(NamedTuple):
+    """The array whose components get scores: it settles ties."""
+
+    array: Array
+    layout: Layout
+
+
+def _logits_of_parts(
+    parts: Sequence[Array], scored: _Scored, params: ConvParams, padding: str, ndim: int
+) -> Array:
+    responses = [
+        first_response(p, params["conv1"], padding=padding, ndim=ndim) for p in parts
+    ]
+    return _logits(responses, component(ndim), scored, params["conv2"], padding)
 
 
 def _few_features(params: ConvParams, channels: int, ndim: int) -> bool:
     """Whether one matrix product and shifted sums beat a convolution on CPU.
 
-    The product's width is ``taps * h``; measured break-even is about twice ``C``.
+    The product's width is ``taps * h``; measured break-even is about ``2.5 C``.
     """
     kernel = params["conv1"]["kernel"]
     _check_kernel(kernel, channels, ndim)
-    return math.prod(kernel.shape[:ndim]) * kernel.shape[-1] <= 2 * channels
+    return math.prod(kernel.shape[:ndim]) * kernel.shape[-1] <= 2.5 * channels
 
 
 def _check_kernel(kernel: AnyArray, channels: int, ndim: int) -> None:
@@ -192,58 +207,74 @@ def dense_conv(
 
 def _logits(
     responses: Sequence[Array],
-    parts: Sequence[Array],
+    layout: Layout,
+    scored: _Scored,
     conv2: Mapping[str, AnyArray],
     padding: str,
-    ndim: int,
 ) -> Array:
+    """Logits from the first responses of the components.
+
+    Args:
+        responses: arrays that hold one or more components each.
+        layout: where each of them holds its components.
+        scored: what the components were taken from.
+        conv2: the second convolution.
+        padding: of the convolutions.
+    """
     dtype = jnp.promote_types(responses[0].dtype, jnp.float32)
     responses = [r.astype(dtype) for r in responses]
     kernel, bias = (jnp.asarray(conv2[name], dtype) for name in ("kernel", "bias"))
-    axes = tuple(range(-ndim - 1, 0))
+    ndim = kernel.ndim - 2
     if padding != "circular":
+        axes = tuple(range(-ndim - 1, 0))
         means = [
             jnp.mean(dense_conv(r, kernel, padding=padding, ndim=ndim) + bias, axes)
             for r in responses
         ]
         return jnp.stack(means, axis=-1)
     collapsed = jnp.sum(kernel, axis=(*range(ndim), -1)) / kernel.shape[-1]
-    exact = partial(_exact_logits, ndim=ndim)
-    plain = partial(_plain_logits, ndim=ndim)
-    arguments = (responses, collapsed, jnp.mean(bias), list(parts))
+    exact = partial(_exact_logits, layout=layout, scored_layout=scored.layout)
+    plain = partial(_plain_logits, layout=layout)
+    arguments = (responses, collapsed, jnp.mean(bias), scored.array)
     return plain_derivative(exact, plain)(*arguments)
 
 
 def _plain_logits(
-    responses: list[Array], v: Array, bias: Array, parts: list[Array], ndim: int
+    responses: list[Array], v: Array, bias: Array, scored: Array, layout: Layout
 ) -> Array:
-    del parts  # they only settle ties
-    axes = tuple(range(-ndim - 1, -1))
-    return jnp.stack([jnp.mean(r, axes) for r in responses], axis=-2) @ v + bias
+    del scored  # it only settles ties
+    means = [layout.join(jnp.mean(r, layout.space), trailing=1) for r in responses]
+    return jnp.concatenate(means, axis=-2) @ v + bias
 
 
 def _exact_logits(
-    responses: list[Array], v: Array, bias: Array, parts: list[Array], ndim: int
+    responses: list[Array],
+    v: Array,
+    bias: Array,
+    scored: Array,
+    layout: Layout,
+    scored_layout: Layout,
 ) -> Array:
     """``mean_n(r) . v + bias``: both sums, over space and channels, in fixed point."""
-    axes = tuple(range(-ndim - 1, -1))
-    exponent = magnitude_exponent(responses, axes)
+    exponent = magnitude_exponent(responses, (*layout.phase, *layout.space))
     one = jnp.ones((), v.dtype)
     down = jnp.ldexp(one, -exponent)
-    sums = [fixed_sum(r * down, axes) for r in responses]
-    high = jnp.stack([s.high for s in sums], axis=-2)
-    low = jnp.stack([s.low for s in sums], axis=-2)
+    sums = [fixed_sum(r * down, layout.space) for r in responses]
+    high, low = (
+        jnp.concatenate([layout.join(s[i], trailing=1) for s in sums], axis=-2)
+        for i in (0, 1)
+    )
     # The part that all components share would hide their differences from a float.
     least = jnp.min(high, axis=-2, keepdims=True)
     unit = 2.0 ** -sums[0].bits
     excess = (high - least) + low * jnp.asarray(unit, v.dtype)
-    count = math.prod(responses[0].shape[a] for a in axes)
-    exponent = exponent.reshape((*exponent.shape[: -ndim - 1], 1, exponent.shape[-1]))
-    weight = jnp.ldexp(one, exponent) * (unit / count) * v
+    count = math.prod(responses[0].shape[a] for a in layout.space)
+    weight = jnp.ldexp(one, exponent.reshape(least.shape)) * (unit / count) * v
     terms = excess * weight
     scale = magnitude_exponent([terms], (-2, -1))
     total = fixed_sum(terms * jnp.ldexp(one, -scale), (-1,))
     step = jnp.ldexp(one, scale[..., 0]) * 2.0**-total.bits
     relative = (total.high + total.low * jnp.asarray(2.0**-total.bits, v.dtype)) * step
     base = jnp.sum(least * weight, axis=-1)
-    return ordered_scores(base + relative + bias, [*total[:2]], parts, ndim)
+    values = base + relative + bias
+    return ordered_scores(values, [*total[:2]], scored, scored_layout)

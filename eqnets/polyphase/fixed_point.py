@@ -16,8 +16,10 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax import Array
+from jax import Array, lax
 from jaxtyping import Bool, Float, Int, Shaped
+
+from eqnets.polyphase.layout import Layout
 
 
 class FixedSum(NamedTuple):
@@ -65,7 +67,13 @@ def fixed_sum(unit: Float[Array, "..."], axes: tuple[int, ...]) -> FixedSum:
     # Truncation, not rounding to nearest: cheaper, and just as blind to position.
     upper = scaled.astype(jnp.int32)
     lower = ((scaled - upper.astype(unit.dtype)) * 2.0**bits).astype(jnp.int32)
-    high, low = jnp.sum(upper, axis=axes), jnp.sum(lower, axis=axes)
+    # Both limbs in one pass over the data: two sums take two and a half times as long.
+    high, low = lax.reduce(
+        (upper, lower),
+        (jnp.int32(0), jnp.int32(0)),
+        lambda a, b: (a[0] + b[0], a[1] + b[1]),
+        [a % unit.ndim for a in axes],
+    )
     carry = low >> bits
     return FixedSum(high + carry, low - (carry << bits), bits)
 
@@ -120,8 +128,8 @@ def _from_ordered(order: Int[Array, "..."], dtype: jnp.dtype) -> Float[Array, ".
 def ordered_scores(
     values: Float[Array, "*batch p"],
     keys: Sequence[Shaped[Array, "*batch p"]],
-    parts: Sequence[Float[Array, "..."]],
-    ndim: int,
+    source: Float[Array, "..."],
+    layout: Layout,
 ) -> Float[Array, "*batch p"]:
     """Scores that sort like ``keys``, ties settled by the content of the components.
 
@@ -132,34 +140,29 @@ def ordered_scores(
     Args:
         values: the scores as floats.
         keys: exact keys in the same order, most significant first.
-        parts: the components ``[*batch, *space, C]``.
-        ndim: the number of spatial axes.
+        source: the scored array, which holds the components.
+        layout: where it holds them.
     """
     rank, tied = ranks(keys)
 
     def settle() -> Array:
-        return ranks([rank, *_content_keys(parts, ndim)])[0]
+        return ranks([rank, *_content_keys(source, layout)])[0]
 
     return impose_order(values, jax.lax.cond(tied, settle, lambda: rank))
 
 
-def _content_keys(parts: Sequence[Array], ndim: int) -> list[Array]:
-    axes = tuple(range(-ndim - 1, 0))
-    parts = [p.astype(jnp.promote_types(p.dtype, jnp.float32)) for p in parts]
-    scale = jnp.ldexp(jnp.ones((), parts[0].dtype), -magnitude_exponent(parts, axes))
-    channels = parts[0].shape[-1]
-    channel = 0.5 + 0.5 * jnp.arange(channels, dtype=parts[0].dtype) / channels
-    keys: list[list[Array]] = [[], [], [], []]
-    for part in parts:
-        unit = part * scale
-        blend = unit
-        for i in range(ndim):
-            blend = blend - jnp.roll(unit, -1, axis=i - ndim - 1) * 0.5 ** (i + 1)
-        energy = fixed_sum(unit * unit, axes)
-        pattern = fixed_sum(blend * blend * channel * 0.25, axes)
-        for key, limb in zip(keys, (*energy[:2], *pattern[:2]), strict=True):
-            key.append(limb)
-    return [jnp.stack(key, axis=-1) for key in keys]
+def _content_keys(source: Array, layout: Layout) -> list[Array]:
+    x = source.astype(jnp.promote_types(source.dtype, jnp.float32))
+    exponent = magnitude_exponent([x], (*layout.phase, *layout.space, -1))
+    unit = x * jnp.ldexp(jnp.ones((), x.dtype), -exponent)
+    channels = x.shape[-1]
+    channel = 0.5 + 0.5 * jnp.arange(channels, dtype=x.dtype) / channels
+    blend = unit
+    for i, axis in enumerate(layout.space):
+        blend = blend - jnp.roll(unit, -1, axis) * 0.5 ** (i + 1)
+    energy = fixed_sum(unit * unit, (*layout.space, -1))
+    pattern = fixed_sum(blend * blend * channel * 0.25, (*layout.space, -1))
+    return [layout.join(limb, trailing=0) for limb in (*energy[:2], *pattern[:2])]
 
 
 def plain_derivative(exact: Callable, plain: Callable) -> Callable:

@@ -5,7 +5,6 @@ Source: Chaman and Dokmanic, "Truly shift-invariant convolutional neural network
 """
 
 import math
-from collections.abc import Sequence
 from functools import partial
 
 import jax
@@ -19,7 +18,8 @@ from eqnets.polyphase.fixed_point import (
     ordered_scores,
     plain_derivative,
 )
-from eqnets.polyphase.phases import AnyArray, check_phases, components
+from eqnets.polyphase.layout import Layout, interleave, interleaved, stacked
+from eqnets.polyphase.phases import AnyArray, check_phases
 
 
 def norm_scores(
@@ -51,66 +51,54 @@ def norm_scores(
     Array([5., 1.], dtype=float32)
     """
     check_phases(phases, None, ndim)
-    return _phase_scores(jnp.asarray(phases), p, ndim)
+    return _scores(jnp.asarray(phases), p, stacked(ndim))
 
 
-@partial(jax.jit, static_argnames=("p", "ndim"))
-def _phase_scores(phases: Array, p: int | float | str, ndim: int) -> Array:
-    axis = -ndim - 2
-    parts = [jnp.take(phases, k, axis=axis) for k in range(phases.shape[axis])]
-    return _scores(parts, p, ndim)
-
-
-@partial(jax.jit, static_argnames=("stride", "p", "ndim"))
 def image_norm_scores(
     x: Float[AnyArray, "..."], stride: int, p: int | float | str = 2, *, ndim: int = 2
 ) -> Float[Array, "*batch p"]:
     """:func:`norm_scores` of ``split(x, stride)``, without forming the split."""
-    return _scores(components(x, stride, ndim=ndim), p, ndim)
+    return _scores(interleave(x, stride, ndim), p, interleaved(ndim))
 
 
-def _scores(parts: Sequence[Array], p: int | float | str, ndim: int) -> Array:
+@partial(jax.jit, static_argnames=("p", "layout"))
+def _scores(x: Array, p: int | float | str, layout: Layout) -> Array:
     if p == "min":
         order, sign = 2.0, -1
     elif isinstance(p, str) or not p >= 1:
         raise ValueError(f'p must be a number >= 1, math.inf or "min", got {p!r}')
     else:
         order, sign = float(p), 1
-    dtype = jnp.promote_types(parts[0].dtype, jnp.float32)
-    exact = partial(_exact_norms, order=order, sign=sign, ndim=ndim)
-    plain = partial(_plain_norms, order=order, sign=sign, ndim=ndim)
-    return plain_derivative(exact, plain)([part.astype(dtype) for part in parts])
+    exact = partial(_exact_norms, order=order, sign=sign, layout=layout)
+    plain = partial(_plain_norms, order=order, sign=sign, layout=layout)
+    wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+    return plain_derivative(exact, plain)(wide)
 
 
-def _exact_norms(parts: list[Array], order: float, sign: int, ndim: int) -> Array:
-    axes = tuple(range(-ndim - 1, 0))
-    exponent = magnitude_exponent(parts, axes)
-    down = jnp.ldexp(jnp.ones((), parts[0].dtype), -exponent)
-    up = jnp.ldexp(
-        jnp.ones((), down.dtype), exponent.reshape(exponent.shape[: -ndim - 1])
-    )
-    units = [jnp.abs(part) * down for part in parts]
+def _exact_norms(x: Array, order: float, sign: int, layout: Layout) -> Array:
+    axes = (*layout.space, -1)
+    exponent = magnitude_exponent([x], (*layout.phase, *axes))
+    one = jnp.ones((), x.dtype)
+    unit = jnp.abs(x) * jnp.ldexp(one, -exponent)
+    batch = x.ndim - len(layout.phase) - len(axes)
+    up = jnp.ldexp(one, exponent.reshape(*exponent.shape[:batch], 1))
     if math.isinf(order):
-        values = jnp.stack([jnp.max(u, axis=axes) for u in units], axis=-1)
-        return ordered_scores(
-            sign * values * up[..., None], [sign * values], parts, ndim
-        )
-    sums = [fixed_sum(_power(u, order), axes) for u in units]
-    high = jnp.stack([s.high for s in sums], axis=-1)
-    low = jnp.stack([s.low for s in sums], axis=-1)
-    bits = sums[0].bits
-    total = (high + low * jnp.asarray(2.0**-bits, down.dtype)) * 2.0**-bits
-    values = sign * _root(total, order) * up[..., None]
-    return ordered_scores(values, [sign * high, sign * low], parts, ndim)
+        values = sign * layout.join(jnp.max(unit, axis=axes), trailing=0)
+        return ordered_scores(values * up, [values], x, layout)
+    total = fixed_sum(_power(unit, order), axes)
+    high, low = (layout.join(limb, trailing=0) for limb in total[:2])
+    step = jnp.asarray(2.0**-total.bits, x.dtype)
+    values = sign * _root((high + low * step) * step, order) * up
+    return ordered_scores(values, [sign * high, sign * low], x, layout)
 
 
-def _plain_norms(parts: list[Array], order: float, sign: int, ndim: int) -> Array:
-    axes = tuple(range(-ndim - 1, 0))
+def _plain_norms(x: Array, order: float, sign: int, layout: Layout) -> Array:
+    axes = (*layout.space, -1)
     if math.isinf(order):
-        norms = [jnp.max(jnp.abs(part), axis=axes) for part in parts]
+        norms = jnp.max(jnp.abs(x), axis=axes)
     else:
-        norms = [_root(jnp.sum(_power(jnp.abs(p), order), axes), order) for p in parts]
-    return sign * jnp.stack(norms, axis=-1)
+        norms = _root(jnp.sum(_power(jnp.abs(x), order), axes), order)
+    return sign * layout.join(norms, trailing=0)
 
 
 def _power(magnitude: Array, order: float) -> Array:
