@@ -7,7 +7,11 @@
 The contenders take turns, so that a busy machine slows all of them alike; ratios are of
 the best turns. ``--layer`` times forward + backward of one learnable downsampling layer
 (128 channels) beside the same in PyTorch, which runs in its own interpreter and takes
-its turns with ours. Results go to ``benchmarks/results/``.
+its turns with ours. ``--exactness`` times the scores alone, and ``--account`` says
+where a network's time goes, in processor time (of one thread, where XLA_FLAGS is
+``--xla_cpu_multi_thread_eigen=false``).
+
+Results go to ``benchmarks/results/``.
 """
 
 import argparse
@@ -22,9 +26,8 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from eqnets import models, nn, polyphase
-from eqnets.polyphase.conv_scores import _plain_logits, first_response
-from eqnets.polyphase.norm_scores import _plain_norms
+from eqnets import io, models, nn, polyphase
+from eqnets.polyphase.conv_scores import first_response
 
 RESULTS = Path(__file__).parent / "results"
 HIDDEN = (8, 16, 32, 64)
@@ -41,13 +44,15 @@ FLOOR = {32: 1.42, 224: 1.77}  # multiplications of lps_h8 over those of strided
 Contenders = dict[str, Callable[[], float]]
 
 
-def timed(call: Callable[[], jax.Array]) -> Callable[[], float]:
+def timed(
+    call: Callable[[], jax.Array], clock: Callable[[], float] = time.perf_counter
+) -> Callable[[], float]:
     jax.block_until_ready(call())
 
     def once() -> float:
-        start = time.perf_counter()
+        start = clock()
         jax.block_until_ready(call())
-        return time.perf_counter() - start
+        return clock() - start
 
     return once
 
@@ -61,13 +66,22 @@ def interleave(contenders: Contenders, rounds: int) -> dict[str, float]:
     return {name: min(values) for name, values in seconds.items()}
 
 
-def forward(options: dict, x: jax.Array, stem: str) -> Callable[[], jax.Array]:
-    """A jitted evaluation of a ResNet-18 with its parameters as arguments."""
-    model = nnx.view(
-        models.resnet(18, 10, stem=stem, rngs=nnx.Rngs(0), **options),
-        use_running_average=True,
-        raise_if_not_found=False,
-    )
+def forward(
+    options: dict, x: jax.Array, stem: str, *, sampling_layer: type | None = None
+) -> Callable[[], jax.Array]:
+    """A jitted evaluation of a ResNet-18 with its parameters as arguments.
+
+    Args:
+        options: of :func:`eqnets.models.resnet`.
+        x: the images.
+        stem: of the network.
+        sampling_layer: a subclass that takes the place of the sampling layers.
+    """
+    model = models.resnet(18, 10, stem=stem, rngs=nnx.Rngs(0), **options)
+    if sampling_layer is not None:
+        for stage in (model.layer2, model.layer3, model.layer4):
+            stage[0].pool.__class__ = sampling_layer
+    model = nnx.view(model, use_running_average=True, raise_if_not_found=False)
     graph, params = nnx.split(model)
     run = jax.jit(lambda params, x: nnx.merge(graph, params)(x))
     return lambda: run(params, x)
@@ -97,14 +111,12 @@ def bench_exactness(rounds: int) -> dict:
     }
 
     def floats(x: jax.Array) -> jax.Array:
-        r = first_response(x, params["conv1"], dilation=2)
+        r = polyphase.split(first_response(x, params["conv1"], dilation=2), 2)
         v = params["conv2"]["kernel"].sum((0, 1, 3)) / 8
-        parts = list(polyphase.components(r, 2))
-        bias = jnp.mean(params["conv2"]["bias"])
-        return _plain_logits(parts, v, bias, [], 2)
+        return r.mean((2, 3)) @ v + jnp.mean(params["conv2"]["bias"])
 
     def norms(x: jax.Array) -> jax.Array:
-        return _plain_norms(list(polyphase.components(x, 2)), 2.0, 1, 2)
+        return jnp.sqrt(jnp.sum(polyphase.split(x, 2) ** 2, axis=(2, 3, 4)))
 
     calls = {
         "lps_float": jax.jit(floats),
@@ -117,6 +129,69 @@ def bench_exactness(rounds: int) -> dict:
     return {
         "what": "scores of 8 x 32 x 32 x 128",
         "milliseconds": {n: round(1e3 * s, 3) for n, s in best.items()},
+    }
+
+
+class FixedComponent(nn.LearnablePolyphaseDown):
+    """Keeps component 0: the convolution everywhere, and nothing to score."""
+
+    def scores(self, x: jax.Array) -> jax.Array:
+        """The same for every image."""
+        return jnp.broadcast_to(jnp.array([1.0, 0, 0, 0]), (x.shape[0], 4))
+
+
+class FloatNorms(nn.AdaptivePolyphaseDown):
+    """APS whose norms are float sums: what exact selection is compared with."""
+
+    def scores(self, x: jax.Array) -> jax.Array:
+        """Norms, in the order that rounding leaves."""
+        return jnp.sqrt(jnp.sum(polyphase.split(x, 2) ** 2, axis=(2, 3, 4)))
+
+
+class FloatLogits(nn.LearnablePolyphaseDown):
+    """LPD whose means are float sums."""
+
+    def scores(self, x: jax.Array) -> jax.Array:
+        """Logits, in the order that rounding leaves."""
+        conv = {"kernel": self.conv1.kernel[...], "bias": self.conv1.bias[...]}
+        r = first_response(x, conv, dilation=2)
+        v = self.conv2.kernel[...].sum((0, 1, 3)) / r.shape[-1]
+        return polyphase.split(r, 2).mean((2, 3)) @ v + jnp.mean(self.conv2.bias[...])
+
+
+ACCOUNT = {
+    "strided": ({}, None),
+    "fixed_component": ({"down": "lps", "hidden": HIDDEN}, FixedComponent),
+    "lps_float": ({"down": "lps", "hidden": HIDDEN}, FloatLogits),
+    "lps_exact": ({"down": "lps", "hidden": HIDDEN}, None),
+    "aps_float": ({"down": "aps"}, FloatNorms),
+    "aps_exact": ({"down": "aps"}, None),
+    "lps_input_exact": ({"down": "lps_input", "hidden": HIDDEN}, None),
+    "aps_input_exact": ({"down": "aps_input"}, None),
+}
+
+
+def bench_account(rounds: int) -> dict:
+    """Where the time of a CIFAR ResNet-18 goes, in seconds of the processor.
+
+    Processor time hardly depends on what else a machine does; for one thread set
+    ``XLA_FLAGS=--xla_cpu_multi_thread_eigen=false``.
+    """
+    x = jax.random.normal(jax.random.key(0), (8, 32, 32, 3))
+    contenders = {}
+    for name, (options, layer) in ACCOUNT.items():
+        call = forward(options, x, "cifar", sampling_layer=layer)
+        contenders[name] = timed(call, time.process_time)
+    best = interleave(contenders, rounds)
+    return {
+        "what": "ResNet-18 forward, 8 x 32 x 32, processor time",
+        "xla_flags": os.environ.get("XLA_FLAGS", ""),
+        "milliseconds": {n: round(1e3 * s, 2) for n, s in best.items()},
+        "ratio_to_strided": {n: round(s / best["strided"], 3) for n, s in best.items()},
+        "exact_over_float": {
+            n: round(best[f"{n}_exact"] / best[f"{n}_float"], 3) for n in ("lps", "aps")
+        },
+        "flop_floor_lps_h8": FLOOR[32],
     }
 
 
@@ -188,10 +263,13 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--layer", action="store_true")
     parser.add_argument("--exactness", action="store_true")
+    parser.add_argument("--account", action="store_true")
     parser.add_argument("--torch-python")
     options = parser.parse_args()
     if options.layer:
         name, result = "layer", bench_layer(options.torch_python, options.rounds)
+    elif options.account:
+        name, result = "account", bench_account(options.rounds)
     elif options.exactness:
         name, result = "exactness", bench_exactness(options.rounds)
     else:
@@ -200,9 +278,8 @@ def main() -> None:
     result["device"] = jax.devices()[0].device_kind
     result["cores"] = os.cpu_count()
     result["jax"] = jax.__version__
-    RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"polyphase_{name}.json"
-    path.write_text(json.dumps(result, indent=1) + "\n")
+    io.atomic_write_text(path, json.dumps(result, indent=1) + "\n")
     print(json.dumps(result, indent=1))
 
 
