@@ -44,6 +44,8 @@ MORE = {
         "antialias": "rect2",
         "stem": "imagenet",
     },
+    "aps_input": {"down": "aps_input"},
+    "aps_input_bin5": {"down": "aps_input", "antialias": "bin5"},
     "aps_imagenet": {"down": "aps", "stem": "imagenet"},
     "lps_input_imagenet": {"down": "lps_input", "hidden": 8, "stem": "imagenet"},
 }
