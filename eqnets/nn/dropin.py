@@ -55,13 +55,14 @@ def input_select(
 
 
 def max_pool(
-    x: Float[AnyArray, "b h w c"],
+    x: Float[AnyArray, "..."],
     size: int = 2,
     *,
     stride: int = 2,
     p: int | float | str = 2,
-) -> Float[Array, "b h_ w_ c"]:
-    """A shift-equivariant max-pool: windows of ``size``, circular, phase by p-norm.
+    ndim: int = 2,
+) -> Float[Array, "..."]:
+    """A shift-equivariant max-pool of ``[b, *space, c]``: circular, phase by p-norm.
 
     The phase is chosen on the input; after the pool every component holds the
     largest value, and ``p = inf`` could not tell them apart.
@@ -70,26 +71,42 @@ def max_pool(
     >>> max_pool(jax.random.normal(jax.random.key(0), (1, 8, 8, 3))).shape
     (1, 4, 4, 3)
     """
-    weights = polyphase.argmax_select(polyphase.image_norm_scores(x, stride, p))
-    pool = lambda y: nnx.max_pool(y, (size, size), (stride, stride))  # noqa: E731
-    return input_select(pool, x, weights, size=size, stride=stride)
+    return _pool(nnx.max_pool, x, size, stride, p, ndim)
 
 
 def avg_pool(
-    x: Float[AnyArray, "b h w c"],
+    x: Float[AnyArray, "..."],
     size: int = 2,
     *,
     stride: int = 2,
     p: int | float | str = 2,
-) -> Float[Array, "b h_ w_ c"]:
+    ndim: int = 2,
+) -> Float[Array, "..."]:
     """A shift-equivariant average pool; see :func:`max_pool`."""
-    weights = polyphase.argmax_select(polyphase.image_norm_scores(x, stride, p))
-    pool = lambda y: nnx.avg_pool(y, (size, size), (stride, stride))  # noqa: E731
-    return input_select(pool, x, weights, size=size, stride=stride)
+    return _pool(nnx.avg_pool, x, size, stride, p, ndim)
+
+
+def _pool(
+    pool: Callable,
+    x: AnyArray,
+    size: int,
+    stride: int,
+    p: int | float | str,
+    ndim: int,
+) -> Array:
+    scores = polyphase.image_norm_scores(x, stride, p, ndim=ndim)
+    return input_select(
+        lambda y: pool(y, (size,) * ndim, (stride,) * ndim),
+        x,
+        polyphase.argmax_select(scores),
+        size=size,
+        stride=stride,
+        ndim=ndim,
+    )
 
 
 class Conv(nnx.Module):
-    """A convolution of ``[b, h, w, c]`` padded by name to keep its size.
+    """A convolution of ``[b, *space, c]`` padded by name to keep its size.
 
     Args:
         inputs: channels in.
@@ -97,8 +114,9 @@ class Conv(nnx.Module):
         size: taps per axis.
         stride: keep every ``stride``-th sample.
         padding: ``"circular"`` commutes with circular shifts, ``"zeros"`` does not.
+        ndim: the number of spatial axes.
         dtype: of the computation; None is that of the input.
-        rngs: initialises the kernel ``[size, size, inputs, outputs]``.
+        rngs: initialises the kernel ``[*size, inputs, outputs]``.
     """
 
     def __init__(
@@ -109,43 +127,41 @@ class Conv(nnx.Module):
         *,
         stride: int = 1,
         padding: str = "circular",
+        ndim: int = 2,
         dtype: jnp.dtype | type | None = None,
         rngs: nnx.Rngs,
     ):
-        shape = (size, size, inputs, outputs)
+        shape = (*(size,) * ndim, inputs, outputs)
         self.kernel = nnx.Param(he_normal(rngs.params(), shape))
         self.size, self.stride = size, stride
-        self.padding, self.dtype = padding, dtype
+        self.padding, self.dtype, self.ndim = padding, dtype, ndim
 
-    def __call__(self, x: Float[AnyArray, "b h w c"]) -> Float[Array, "b h_ w_ d"]:
+    def __call__(self, x: Float[AnyArray, "..."]) -> Float[Array, "..."]:
         """Convolve."""
-        x = jnp.asarray(x, self.dtype)
+        return self._convolve(jnp.asarray(x, self.dtype), self.padding)
+
+    def _convolve(self, x: Array, padding: str) -> Array:
         return polyphase.dense_conv(
-            x, self.kernel[...], stride=self.stride, padding=self.padding
+            x, self.kernel[...], stride=self.stride, padding=padding, ndim=self.ndim
         )
 
     def at_phase(
         self,
-        x: Float[AnyArray, "b h w c"],
+        x: Float[AnyArray, "..."],
         weights: Float[AnyArray, "b p"],
         *,
         hard: bool,
-    ) -> Float[Array, "b h_ w_ d"]:
+    ) -> Float[Array, "..."]:
         """The strided convolution at a component of the input."""
-
-        def strided(y: Array) -> Array:
-            return polyphase.dense_conv(
-                y, self.kernel[...], stride=self.stride, padding="valid"
-            )
-
         return input_select(
-            strided,
+            lambda y: self._convolve(y, "valid"),
             jnp.asarray(x, self.dtype),
             weights,
             size=self.size,
             stride=self.stride,
             hard=hard,
             padding=self.padding,
+            ndim=self.ndim,
         )
 
 
@@ -162,6 +178,7 @@ class StridedConv(nnx.Module):
         size: taps per axis.
         stride: the stride.
         hidden: channels of a learnable score; 0 scores by the 2-norm instead.
+        ndim: the number of spatial axes.
         rngs: initialises the parameters.
     """
 
@@ -173,22 +190,24 @@ class StridedConv(nnx.Module):
         *,
         stride: int = 2,
         hidden: int = 8,
+        ndim: int = 2,
         rngs: nnx.Rngs,
     ):
-        self.conv = Conv(inputs, outputs, size, stride=stride, rngs=rngs)
+        options = {"stride": stride, "ndim": ndim}
+        self.conv = Conv(inputs, outputs, size, **options, rngs=rngs)
         self.selector = (
-            LearnablePolyphaseDown(inputs, hidden=hidden, stride=stride, rngs=rngs)
+            LearnablePolyphaseDown(inputs, hidden=hidden, **options, rngs=rngs)
             if hidden
-            else AdaptivePolyphaseDown(stride=stride)
+            else AdaptivePolyphaseDown(**options)
         )
 
     def __call__(
         self,
-        x: Float[AnyArray, "b h w c"],
+        x: Float[AnyArray, "..."],
         *,
         key: Array | None = None,
         temperature: Number = 1.0,
-    ) -> tuple[Float[Array, "b h_ w_ d"], Float[Array, "b p"]]:
+    ) -> tuple[Float[Array, "..."], Float[Array, "b p"]]:
         """The convolved component, and the weights by which it was chosen."""
         weights, hard = self.selector.choose(x, key=key, temperature=temperature)
         return self.conv.at_phase(x, weights, hard=hard), weights

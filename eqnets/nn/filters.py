@@ -92,6 +92,7 @@ class AdaptiveLowPass(nnx.Module):
         size: taps per axis, odd.
         groups: channel groups that share their taps.
         padding: how the border is padded.
+        ndim: the number of spatial axes.
         dtype: of the computation; None is that of the input.
         rngs: initialises the convolution that predicts the taps.
     """
@@ -103,6 +104,7 @@ class AdaptiveLowPass(nnx.Module):
         size: int = 3,
         groups: int = 8,
         padding: str = "circular",
+        ndim: int = 2,
         dtype: jnp.dtype | type | None = None,
         rngs: nnx.Rngs,
     ):
@@ -111,21 +113,23 @@ class AdaptiveLowPass(nnx.Module):
                 f"{groups} groups must divide the {features} features and the size "
                 f"({size}) must be odd"
             )
-        taps = groups * size * size
+        taps = groups * size**ndim
         init = nnx.initializers.variance_scaling(2.0, "fan_out", "normal")
-        shape = (size, size, features, taps)
+        shape = (*(size,) * ndim, features, taps)
         self.kernel = nnx.Param(init(rngs.params(), shape, jnp.float32))
         self.norm = nnx.BatchNorm(
             taps, momentum=0.9, epsilon=1e-5, dtype=dtype, rngs=rngs
         )
         self.groups, self.padding, self.dtype = groups, padding, dtype
+        self.ndim = ndim
 
-    def __call__(self, x: Float[AnyArray, "b h w c"]) -> Float[Array, "b h w c"]:
+    def __call__(self, x: Float[AnyArray, "..."]) -> Float[Array, "..."]:
         """Filter every pixel with its own taps."""
         x = jnp.asarray(x, self.dtype)
-        logits = polyphase.adaptive_logits(x, self.kernel[...], padding=self.padding)
+        options = {"padding": self.padding, "ndim": self.ndim}
+        logits = polyphase.adaptive_logits(x, self.kernel[...], **options)
         return polyphase.filter_patches(
-            x, self.norm(logits), groups=self.groups, padding=self.padding
+            x, self.norm(logits), groups=self.groups, **options
         )
 
 
@@ -159,13 +163,16 @@ class PhaseSampler(nnx.Module):
         self.stride, self.padding, self.ndim = stride, padding, ndim
         kind, self.size = parse_antialias(antialias) or ("binomial", 1)
         adaptive = kind == "adaptive"
-        if adaptive and (ndim != 2 or features is None or rngs is None):
-            raise ValueError(
-                "an adaptive filter is two-dimensional and needs features and rngs"
-            )
+        if adaptive and (features is None or rngs is None):
+            raise ValueError("an adaptive filter needs features and rngs")
         self.adaptive = (
             AdaptiveLowPass(
-                features, size=self.size, groups=groups, padding=padding, rngs=rngs
+                features,
+                size=self.size,
+                groups=groups,
+                padding=padding,
+                ndim=ndim,
+                rngs=rngs,
             )
             if adaptive
             else None

@@ -59,27 +59,48 @@ def test_any_stride_and_dimension(stride, ndim):
 
 def rolls_of(y, reference):
     y, reference = np.asarray(y), np.asarray(reference)
+    axes = tuple(range(y.ndim - 1))
     return any(
-        bool((y == np.roll(reference, s, (0, 1))).all())
-        for s in itertools.product(range(3), repeat=2)
+        bool((y == np.roll(reference, s, axes)).all())
+        for s in itertools.product(range(3), repeat=len(axes))
     )
 
 
+def strided_conv(hidden):
+    def run(x, ndim):
+        conv = nn.StridedConv(8, 4, hidden=hidden, ndim=ndim, rngs=nnx.Rngs(0))
+        return conv(x)[0]
+
+    return run
+
+
+def adaptive(x, ndim):
+    layer = nn.AdaptivePolyphaseDown(
+        antialias="adaptive3", ndim=ndim, features=8, rngs=nnx.Rngs(0)
+    )
+    layer = nnx.view(layer, use_running_average=True, raise_if_not_found=False)
+    return layer(x)[0]
+
+
 DROP_INS = {
-    "max_pool": lambda x: nn.max_pool(x, 3),
-    "avg_pool": nn.avg_pool,
-    "conv_lps": lambda x: nn.StridedConv(8, 4, rngs=nnx.Rngs(0))(x)[0],
-    "conv_aps": lambda x: nn.StridedConv(8, 4, hidden=0, rngs=nnx.Rngs(0))(x)[0],
+    "max_pool": lambda x, ndim: nn.max_pool(x, 3, ndim=ndim),
+    "avg_pool": lambda x, ndim: nn.avg_pool(x, ndim=ndim),
+    "conv_lps": strided_conv(8),
+    "conv_aps": strided_conv(0),
+    "adaptive": adaptive,
 }
 
 
+@pytest.mark.parametrize("ndim", [1, 2, 3])
 @pytest.mark.parametrize("name", DROP_INS)
-def test_drop_ins_commute_with_shifts(name):
-    run = jax.jit(DROP_INS[name])
-    y = run(X)
-    assert y.shape[1:3] == (4, 6)
-    for shift in ((0, 1), (1, 0), (1, 1), (3, 2)):
-        moved = run(jnp.roll(X, shift, (1, 2)))
+def test_drop_ins_commute_with_shifts(name, ndim):
+    space = (8, 12, 4)[:ndim]
+    x = np.asarray(jax.random.normal(jax.random.key(0), (2, *space, 8)))
+    run = jax.jit(lambda x: DROP_INS[name](x, ndim))
+    y = run(x)
+    assert y.shape[1:-1] == tuple(n // 2 for n in space)
+    for shift in ((0, 1, 1), (1, 0, 0), (1, 1, 1), (3, 2, 0)):
+        moved = run(np.roll(x, shift[:ndim], tuple(range(1, 1 + ndim))))
         assert all(rolls_of(a, b) for a, b in zip(moved, y, strict=True))
 
 
