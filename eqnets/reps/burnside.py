@@ -59,7 +59,22 @@ def _monomial_traces(problem):
 def _traces(problem):
     if sum(a.size for a in problem.distinct) > _DENSE_SIZE:
         return None
-    joint = list(zip(*problem.dense_discrete, strict=True))
+    found = listed_elements(problem.dense_discrete)
+    if found is None:
+        return None
+    return np.array([[np.trace(m) for m in g] for g in found])
+
+
+def listed_elements(images: list[np.ndarray]) -> list[tuple[np.ndarray, ...]] | None:
+    """The finite group that discrete generators generate, or None where it is large.
+
+    Args:
+        images: for each atom the generators ``[M, n, n]``.
+
+    Returns:
+        For each element one matrix for each atom.
+    """
+    joint = list(zip(*images, strict=True))
 
     def key(g):
         return b"".join(element_key(m) for m in g)
@@ -67,11 +82,7 @@ def _traces(problem):
     def times(h, g):
         return tuple(x @ y for x, y in zip(h, g, strict=True))
 
-    start = tuple(np.eye(a.size) for a in problem.distinct)
-    found = _listed(start, joint, times, key)
-    if found is None:
-        return None
-    return np.array([[np.trace(m) for m in g] for g in found])
+    return _listed(tuple(np.eye(x.shape[1]) for x in images), joint, times, key)
 
 
 def _listed(start, generators, times, key):
