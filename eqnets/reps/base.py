@@ -6,6 +6,7 @@ product in row-major order.
 """
 
 import hashlib
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
@@ -18,7 +19,7 @@ from eqnets.reps.images import Images
 ArrayLike = Any  # numpy or JAX arrays: a result is of the kind of its arguments
 
 
-class Rep:
+class Rep(ABC):
     """A representation of one group, or of a product of groups.
 
     ``V.dual``, ``V + W`` (direct sum), ``3 * V``, ``V * W`` (tensor product),
@@ -38,10 +39,11 @@ class Rep:
     is_complex: bool
 
     @property
+    @abstractmethod
     def dual(self) -> "Rep":
         """The dual: rho*(g) = rho(g^-1)^T."""
-        raise NotImplementedError
 
+    @abstractmethod
     def rho_apply(self, g: object, v: ArrayLike) -> ArrayLike:
         """rho(g) v without forming rho(g).
 
@@ -53,17 +55,16 @@ class Rep:
         Returns:
             ``[..., size]``.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def drho_apply(self, a: object, v: ArrayLike) -> ArrayLike:
         """drho(a) v without forming drho(a): shapes as for `rho_apply`."""
-        raise NotImplementedError
 
-    def _key(self) -> tuple:
-        raise NotImplementedError
+    @abstractmethod
+    def _key(self) -> tuple: ...
 
-    def _text(self, level: int, several: bool) -> str:
-        raise NotImplementedError
+    @abstractmethod
+    def _text(self, level: int, several: bool) -> str: ...
 
     @cached_property
     def digest(self) -> str:
@@ -158,13 +159,13 @@ class Atom(Rep):
         self.groups, self.size = (group,), images.size
         self.is_complex = images.is_complex or group.is_complex
 
+    @abstractmethod
     def matrix(self, g: ArrayLike) -> ArrayLike:
         """rho(g) ``[size, size]`` of an element of the atom's group."""
-        raise NotImplementedError
 
+    @abstractmethod
     def derivative(self, a: ArrayLike) -> ArrayLike:
         """drho(a) ``[size, size]`` of an element of its Lie algebra."""
-        raise NotImplementedError
 
     @property
     def dual(self) -> "Rep":

@@ -6,6 +6,7 @@ the dense Q; they take NumPy or JAX arrays (under jit, vmap and grad too) and re
 same kind.
 """
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ Array = Any  # a NumPy or a JAX array
 _DENSE_LIMIT = 4 * 2**30  # bytes that dense() writes without being told to
 
 
-class Basis:
+class Basis(ABC):
     """An orthonormal basis Q ``[N, r]`` of invariants.
 
     Attributes:
@@ -36,17 +37,17 @@ class Basis:
     method: str = ""
     residual: float = 0.0
 
+    @abstractmethod
     def expand(self, c: Array) -> Array:
         """Q c: the invariant with coefficients c, ``[..., r] -> [..., N]``."""
-        raise NotImplementedError
 
+    @abstractmethod
     def coefficients(self, v: Array) -> Array:
         """Q^H v, ``[..., N] -> [..., r]``."""
-        raise NotImplementedError
 
+    @abstractmethod
     def arrays(self) -> dict[str, np.ndarray]:
-        """The arrays that define the basis, for the disk cache."""
-        raise NotImplementedError
+        """The arrays that define the basis: what the caches keep."""
 
     def project(self, v: Array) -> Array:
         """The nearest invariant Q Q^H v, ``[..., N] -> [..., N]``."""

@@ -122,6 +122,10 @@ class KroneckerBasis(Basis):
         sizes = [f.size for f in self.factors]
         return self._modes(v, sizes, [f.coefficients for f in self.factors])
 
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The arrays of each factor."""
+        return _numbered(self.factors)
+
     @staticmethod
     def _modes(x, sizes, maps):
         lead = x.shape[:-1]
@@ -171,6 +175,11 @@ class DirectSumBasis(Basis):
         ]
         return v.__array_namespace__().concatenate(out, axis=-1)
 
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The arrays of each part, and where its copies lie."""
+        places = {f"positions{i}": p for i, (_, p) in enumerate(self.parts)}
+        return _numbered([b for b, _ in self.parts]) | places
+
     def _dense(self):
         q, start = np.zeros((self.size, self.rank), self.dtype), 0
         for basis, positions in self.parts:
@@ -179,3 +188,11 @@ class DirectSumBasis(Basis):
                 q[at, start : start + basis.rank] = block
                 start += basis.rank
         return q
+
+
+def _numbered(bases):
+    return {
+        f"{i}.{name}": array
+        for i, basis in enumerate(bases)
+        for name, array in basis.arrays().items()
+    }

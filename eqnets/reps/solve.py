@@ -1,5 +1,7 @@
 """The staged solver: which algorithm, the caches, and the parts put together."""
 
+import copy
+
 import numpy as np
 
 from eqnets.reps.base import Rep
@@ -84,7 +86,8 @@ def _check_size(rep, max_bytes):
 
 def _as_kind(basis, rep):
     """A complex representation has a complex basis, whatever its parts are."""
-    if rep.is_complex:
+    if rep.is_complex and basis.dtype.kind != "c":
+        basis = copy.copy(basis)  # the original may be in a cache
         basis.dtype = np.dtype(np.complex128)
     return basis
 
