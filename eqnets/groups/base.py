@@ -21,7 +21,8 @@ class MatrixGroup:
     are equal when their generators (and factor labels) are, whatever their names.
 
     Args:
-        lie_algebra: array-like ``[D, d, d]``, real or complex; any scale.
+        lie_algebra: array-like ``[D, d, d]``, real or complex; any scale. The group
+            holds exp(t A), so a physicist's Hermitian H goes in as ``1j * H``.
         discrete: array-like ``[M, d, d]``, invertible. ``10 h`` is another group
             element than ``h``: the scale of a discrete generator has a meaning.
         name: what the group is printed as.
@@ -266,6 +267,11 @@ def _stack(generators: object, argument: str) -> np.ndarray | None:
     if array.dtype == object or array.dtype.kind not in "biufc":
         raise TypeError(
             f"{argument} must hold real or complex numbers, got dtype {array.dtype}"
+        )
+    if not array.size and (array.ndim != 3 or not array.shape[1]):
+        raise ValueError(
+            f"{argument} is empty (shape {array.shape}), which does not tell the size "
+            "of the group: leave it out, or pass np.zeros((0, d, d))"
         )
     if array.ndim != 3 or array.shape[1] != array.shape[2] or not array.shape[1]:
         raise ValueError(

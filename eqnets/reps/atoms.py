@@ -61,19 +61,26 @@ class UserRep(Atom):
         self.function = function
         self.group = group
         with jax.enable_x64(True):
-            disc = [np.asarray(self.matrix(h)) for h in group.discrete]
-            lie = [np.asarray(self.derivative(a)) for a in group.lie_algebra]
             one = np.asarray(self.matrix(np.eye(group.d, dtype=group.discrete.dtype)))
-            _check_square(one)
-            words = [
-                (np.asarray(self.matrix(g @ h)), a @ b)
-                for g, a in zip(group.discrete, disc, strict=True)
-                for h, b in zip(group.discrete, disc, strict=True)
-            ]
-        _check_user_rep(one, disc, words)
+            _check_identity(one)
+            disc = [np.asarray(self.matrix(h)) for h in group.discrete]
+            lie = self._derivatives()
+            _check_multiplicative(group, self.matrix, one.shape)
         n = len(one)
         images = Images.of(_stacked(disc, n), _stacked(lie, n))
         super().__init__(group, images, symbol)
+
+    def _derivatives(self):
+        try:
+            return [np.asarray(self.derivative(a)) for a in self.group.lie_algebra]
+        except (
+            jax.errors.TracerArrayConversionError,
+            jax.errors.ConcretizationTypeError,
+        ) as error:
+            raise TypeError(
+                f"rho cannot be differentiated by JAX, and {self.group} has a Lie "
+                "algebra: write it with jax.numpy, without branches on values"
+            ) from error
 
     def matrix(self, g: ArrayLike) -> ArrayLike:
         """The user's rho(g)."""
@@ -97,8 +104,10 @@ def from_rho(G: MatrixGroup, rho: Callable, *, name: str = "W") -> Rep:
         name: what the representation is printed as.
 
     Raises:
-        ValueError: rho(1) is not the identity, or rho is not multiplicative on the
-            generators.
+        ValueError: rho(1) is not the identity, or rho is not multiplicative on
+            generators and random elements.
+        TypeError: rho is no function, or G has a Lie algebra and JAX cannot
+            differentiate rho.
 
     >>> import jax.numpy as jnp
     >>> from eqnets import groups
@@ -111,22 +120,27 @@ def from_rho(G: MatrixGroup, rho: Callable, *, name: str = "W") -> Rep:
     return UserRep(_group(G), rho, name)
 
 
-def _check_user_rep(one, disc, words):
-    if not np.allclose(one, np.eye(len(one)), atol=1e-6):
-        raise ValueError("rho of the identity must be the identity: rho(1) is not")
-    if any(r.shape != one.shape for r in disc):
-        raise ValueError("rho(g) must have one shape for all g")
-    for whole, product in words:
-        if not np.allclose(whole, product, atol=1e-6 * max(1.0, np.abs(whole).max())):
-            raise ValueError(
-                "rho must be multiplicative, rho(g h) = rho(g) rho(h): it is not on "
-                "the discrete generators"
-            )
-
-
-def _check_square(one):
+def _check_identity(one):
     if one.ndim != 2 or one.shape[0] != one.shape[1]:
         raise ValueError(f"rho(g) must be a square matrix, got shape {one.shape}")
+    if not np.allclose(one, np.eye(len(one)), atol=1e-6):
+        raise ValueError("rho of the identity must be the identity: rho(1) is not")
+
+
+def _check_multiplicative(group, rho, shape):
+    """rho(g h) = rho(g) rho(h) for generators and random elements."""
+    sampled = [group.sample(key) for key in jax.random.split(jax.random.key(0), 3)]
+    chosen = [*group.discrete, *sampled]
+    for g, h in zip(chosen, chosen[1:] + chosen[:1], strict=True):
+        a, b, whole = (np.asarray(rho(x)) for x in (g, h, g @ h))
+        if not a.shape == b.shape == whole.shape == shape:
+            raise ValueError("rho(g) must have one shape for all g")
+        scale = max(1.0, np.abs(a).max() * np.abs(b).max())
+        if not np.allclose(a @ b, whole, atol=1e-6 * scale):
+            raise ValueError(
+                "rho must be multiplicative, rho(g h) = rho(g) rho(h): it is not for "
+                f"some elements of {group}"
+            )
 
 
 def _stacked(matrices, n):

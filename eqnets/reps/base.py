@@ -9,14 +9,18 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 
 from eqnets.groups import MatrixGroup
+from eqnets.reps.arguments import (
+    ArrayLike,
+    dense_matrix,
+    element,
+    vectors,
+    whole_number,
+)
 from eqnets.reps.images import Images
-
-ArrayLike = Any  # numpy or JAX arrays: a result is of the kind of its arguments
 
 
 class Rep(ABC):
@@ -82,14 +86,27 @@ class Rep(ABC):
         >>> reps.T(G, 2).rho(G.discrete[0]).shape
         (4, 4)
         """
-        return _dense(self.rho_apply, g, self.size)
+        return dense_matrix(self.rho_apply, self._elements(g), self.size)
 
     def drho(self, a: object) -> ArrayLike:
         """The dense matrix ``[size, size]`` of a Lie-algebra element."""
-        return _dense(self.drho_apply, a, self.size)
+        return dense_matrix(self.drho_apply, self._elements(a), self.size)
+
+    def _elements(self, g):
+        if len(self.groups) > 1 and not isinstance(g, Mapping):
+            names = ", ".join(str(group) for group in self.groups)
+            raise TypeError(
+                f"{self} belongs to several groups: pass a mapping with one matrix for "
+                f"each of {names}, such as {{G: g, H: h}}"
+            )
+        return g
 
     def __add__(self, other: object) -> "Rep":
-        return NotImplemented if not isinstance(other, Rep) else sum_of([self, other])
+        return sum_of([self, _rep(other, "+")])
+
+    def __radd__(self, other: object) -> "Rep":
+        # Python's sum() starts from 0.
+        return self if isinstance(other, int) and other == 0 else _rep(other, "+")
 
     def __mul__(self, other: object) -> "Rep":
         if isinstance(other, Rep):
@@ -100,13 +117,11 @@ class Rep(ABC):
         return multiple_of(other, self)
 
     def __pow__(self, k: object) -> "Rep":
-        k = _whole(k, "the exponent of a tensor power", least=0)
+        k = whole_number(k, "the exponent of a tensor power", least=0)
         return product_of([self] * k) if k else Scalar(self.groups)
 
     def __rshift__(self, other: object) -> "Rep":
-        if not isinstance(other, Rep):
-            return NotImplemented
-        return product_of([other, self.dual])
+        return product_of([_rep(other, ">>"), self.dual])
 
     def __eq__(self, other: object) -> bool:
         return self.digest == other.digest if isinstance(other, Rep) else NotImplemented
@@ -134,11 +149,11 @@ class Scalar(Rep):
 
     def rho_apply(self, g: object, v: ArrayLike) -> ArrayLike:
         """The identity."""
-        return _vectors(v, 1)
+        return vectors(v, 1)
 
     def drho_apply(self, a: object, v: ArrayLike) -> ArrayLike:
         """Zero."""
-        return 0 * _vectors(v, 1)
+        return 0 * vectors(v, 1)
 
     def _key(self):
         return ("scalar", tuple(g.digest for g in self.groups))
@@ -174,11 +189,11 @@ class Atom(Rep):
 
     def rho_apply(self, g: object, v: ArrayLike) -> ArrayLike:
         """rho(g) v."""
-        return _vectors(v, self.size) @ self.matrix(element(g, self.group)).T
+        return vectors(v, self.size) @ self.matrix(element(g, self.group)).T
 
     def drho_apply(self, a: object, v: ArrayLike) -> ArrayLike:
         """drho(a) v."""
-        return _vectors(v, self.size) @ self.derivative(element(a, self.group)).T
+        return vectors(v, self.size) @ self.derivative(element(a, self.group)).T
 
     def _key(self):
         return ("atom", self.group.digest, self.images.digest)
@@ -248,7 +263,7 @@ class Sum(Rep):
         return self._each("drho_apply", a, v)
 
     def _each(self, method, g, v):
-        v = _vectors(v, self.size)
+        g, v = self._elements(g), vectors(v, self.size)
         parts, start = [], 0
         for m, term in self.terms:
             x = v[..., start : start + m * term.size]
@@ -285,14 +300,14 @@ class Product(Rep):
 
     def rho_apply(self, g: object, v: ArrayLike) -> ArrayLike:
         """One factor after the other."""
-        v = _vectors(v, self.size)
+        g, v = self._elements(g), vectors(v, self.size)
         for x, factor in enumerate(self.factors):
             v = self._mode(factor.rho_apply, x, g, v)
         return v
 
     def drho_apply(self, a: object, v: ArrayLike) -> ArrayLike:
         """The sum over the factors (Leibniz)."""
-        v = _vectors(v, self.size)
+        a, v = self._elements(a), vectors(v, self.size)
         parts = [self._mode(f.drho_apply, x, a, v) for x, f in enumerate(self.factors)]
         return sum(parts[1:], parts[0])
 
@@ -345,7 +360,7 @@ def product_of(reps: list[Rep]) -> Rep:
 
 def multiple_of(m: object, rep: Rep) -> Rep:
     """The direct sum of m copies."""
-    m = _whole(m, "the multiplicity of a representation", least=1)
+    m = whole_number(m, "the multiplicity of a representation", least=1)
     if m == 1:
         return rep
     if isinstance(rep, Sum) and len(rep.terms) == 1:
@@ -354,49 +369,14 @@ def multiple_of(m: object, rep: Rep) -> Rep:
     return Sum(((m, rep),))
 
 
-def element(g: object, group: MatrixGroup) -> ArrayLike:
-    """The matrix by which ``g`` acts for one of the groups."""
-    if isinstance(g, Mapping):
-        if group not in g:
-            raise ValueError(
-                f"no element for {group}: pass a mapping with one matrix for each of "
-                "the representation's groups"
-            )
-        g = g[group]
-    g = g if hasattr(g, "__array_namespace__") else np.asarray(g)
-    if g.ndim != 2 or g.shape != (group.d, group.d):
-        raise ValueError(
-            f"an element of {group} has shape ({group.d}, {group.d}), got {g.shape}"
-        )
-    return g
-
-
-def _dense(apply, g, size):
-    any_element = next(iter(g.values())) if isinstance(g, Mapping) else g
-    if isinstance(any_element, np.ndarray) or not hasattr(
-        any_element, "__array_namespace__"
-    ):
-        return apply(g, np.eye(size)).T
-    eye = any_element.__array_namespace__().eye(size, dtype=any_element.dtype)
-    return apply(g, eye).T
-
-
-def _vectors(v, size):
-    v = v if hasattr(v, "__array_namespace__") else np.asarray(v)
-    if v.ndim == 0 or v.shape[-1] != size:
-        raise ValueError(
-            f"v must be vectors [..., {size}] of the representation, got {v.shape}"
-        )
-    return v
-
-
 def _all_groups(reps: list[Rep]) -> tuple[MatrixGroup, ...]:
     return tuple(dict.fromkeys(g for rep in reps for g in rep.groups))
 
 
-def _whole(value: object, what: str, *, least: int) -> int:
-    if not isinstance(value, (int, np.integer)) or isinstance(value, bool):
-        raise TypeError(f"{what} must be an integer, got {value!r}")
-    if value < least:
-        raise ValueError(f"{what} must be at least {least}, got {value}")
-    return int(value)
+def _rep(other, sign):
+    if not isinstance(other, Rep):
+        raise TypeError(
+            f"{sign} joins two representations, got {other!r}: numbers are written "
+            "reps.scalar(G), groups reps.vector(G)"
+        )
+    return other

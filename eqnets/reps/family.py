@@ -15,6 +15,7 @@ from eqnets.reps.problem import Problem
 
 _MANY = 60  # Lie dimensions; beyond, eight random elements stand for the algebra
 _ZERO = 1e-9
+_CLEAR = 1e-6  # a bracket outside the span by less, but not by zero, is noise
 _UNITARISE_SIZE = 40
 
 
@@ -178,6 +179,8 @@ def _bracket_closure(flat, sizes):
         if np.linalg.norm(new, axis=1).max() <= _ZERO * np.linalg.norm(c):
             return basis
         _, s, vh = np.linalg.svd(new, full_matrices=False)
+        if ((s > _ZERO) & (s < _CLEAR)).any():
+            return None  # whether these brackets are new or rounding is not clear
         basis = _orthonormal(np.concatenate([basis, vh[s > _ZERO]]))
     return None
 

@@ -48,6 +48,12 @@ class Problem:
         return [a.discrete for a in self.distinct]
 
     @property
+    def lie_size(self) -> float:
+        """The largest spectral norm of a Lie generator on a factor."""
+        norms = [np.linalg.norm(a.lie, 2, axis=(1, 2)) for a in self.distinct]
+        return float(np.max(norms)) if self.lie_count else 0.0
+
+    @property
     def is_monomial(self) -> bool:
         """Whether every discrete image has one entry in each row."""
         return all(a.form is not None for a in self.atoms)

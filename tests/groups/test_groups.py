@@ -140,6 +140,7 @@ def test_wreath_product_of_a_lie_group():
     ("make", "error", "says"),
     [
         (lambda: groups.MatrixGroup(), ValueError, "needs generators"),
+        (lambda: groups.MatrixGroup(discrete=[]), ValueError, "empty"),
         (lambda: groups.MatrixGroup(discrete=np.ones((1, 2, 3))), ValueError, "square"),
         (lambda: groups.MatrixGroup(discrete=np.eye(2)), ValueError, r"h\[None\]"),
         (

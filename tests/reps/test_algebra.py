@@ -74,7 +74,7 @@ def test_linear_maps_have_row_major_layout():
 def test_equality_hash_and_immutability():
     other = reps.vector(groups.MatrixGroup(
         lie_algebra=G.lie_algebra, discrete=G.discrete, name="mine"))  # fmt: skip
-    assert V + V == 2 * V
+    assert V + V == 2 * V == sum([V, V])
     assert hash(V * other) == hash(V**2)
     assert V * V.dual != V.dual * V
     assert len({V, other, V.dual, V.dual.dual}) == 2
@@ -148,6 +148,23 @@ def test_multilinear_maps():
             lambda: reps.from_rho(groups.dihedral(3), lambda g: jnp.abs(g)),
             ValueError,
             "multiplicative",
+        ),
+        (  # multiplicative on no pair but with the identity
+            lambda: reps.from_rho(groups.SO(3), lambda g: jnp.diag(jnp.diag(g))),
+            ValueError,
+            "multiplicative",
+        ),
+        (
+            lambda: reps.from_rho(groups.SO(3), lambda g: np.kron(g, g)),
+            TypeError,
+            "jax.numpy",
+        ),
+        (lambda: V + 1, TypeError, r"reps\.scalar"),
+        (lambda: V >> G, TypeError, r"reps\.vector"),
+        (
+            lambda: (V * reps.vector(G.factor("b"))).rho(np.eye(4)),
+            TypeError,
+            "mapping",
         ),
     ],
 )

@@ -185,3 +185,31 @@ def test_badly_conditioned_generators():
     rep = reps.T(shear, 4)
     found = reps.equivariant_basis(rep)
     assert same_space(dense_null_space(rep, shear), found.dense())
+
+
+@pytest.mark.parametrize(
+    ("G", "k"),
+    [
+        (groups.rotations(5), 5),
+        (groups.symmetric(5), 2),
+        (groups.SO(3), 4),
+        (groups.SO(3), 6),
+    ],
+    ids=str,
+)
+def test_noise_of_the_generators_is_refused_and_never_a_lower_rank(G, k):
+    rng = np.random.default_rng(0)
+    for noise in (1e-7, 1e-9):
+        H = MatrixGroup(
+            lie_algebra=G.lie_algebra + noise * rng.standard_normal((1, G.d, G.d)),
+            discrete=G.discrete + noise * rng.standard_normal((1, G.d, G.d)),
+        )
+        with pytest.raises(reps.BasisError, match="double precision"):
+            basis_of(H, k)
+    single = MatrixGroup(
+        lie_algebra=G.lie_algebra.astype(np.float32),
+        discrete=G.discrete.astype(np.float32),
+    )
+    if not np.array_equal(single.discrete, G.discrete):
+        with pytest.raises(reps.BasisError, match="single precision"):
+            basis_of(single, k)
