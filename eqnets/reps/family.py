@@ -1,5 +1,8 @@
 """Generators in a form closed under adjoints, as the Schur route needs them.
 
+In the given coordinates where they are, else in others: balanced ones for a reductive
+Lie algebra, unitary ones for a compact group.
+
 Invariant subspaces then have invariant orthogonal complements, and commutants are
 spanned by Hermitian matrices, whether the group is compact or not: for SO(1, 3) no
 complex numbers are needed.
@@ -9,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from eqnets.reps.balance import balanced
 from eqnets.reps.images import Images
 from eqnets.reps.nullspace import solve_nullspace
 from eqnets.reps.problem import Problem
@@ -16,7 +20,7 @@ from eqnets.reps.problem import Problem
 _MANY = 60  # Lie dimensions; beyond, eight random elements stand for the algebra
 _ZERO = 1e-9
 _CLEAR = 1e-6  # a bracket outside the span by less, but not by zero, is noise
-_UNITARISE_SIZE = 40
+_CHANGED_SIZE = 40
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,8 +47,30 @@ def make_family(atoms: list[Images], *, max_bytes: int) -> Family | None:
     found = _closed(atoms)
     if found is not None:
         return Family(*found, back=None)
-    if max(a.size for a in atoms) > _UNITARISE_SIZE:
+    if max(a.size for a in atoms) > _CHANGED_SIZE:
         return None
+    return _balanced_family(atoms) or _unitary_family(atoms, max_bytes)
+
+
+def _balanced_family(atoms) -> Family | None:
+    """The family where the Lie algebra is reductive and the rest is unitary with it."""
+    sizes = [a.size for a in atoms]
+    flat = _flat(atoms)
+    basis = _bracket_closure(flat, sizes) if len(flat) else None
+    if basis is None or len(basis) > _MANY:
+        return None
+    found = balanced(_unflatten(basis, sizes), [a.discrete for a in atoms])
+    if found is None:
+        return None
+    images = [
+        Images(n, lie, disc, None)
+        for n, lie, disc in zip(sizes, *found[1:], strict=True)
+    ]
+    return _carried(images, [np.linalg.inv(s) for s in found[0]])
+
+
+def _unitary_family(atoms, max_bytes) -> Family | None:
+    """The family where the group is compact."""
     back, changed = [], []
     for atom in atoms:
         s = unitarising(atom, max_bytes=max_bytes)
@@ -55,7 +81,11 @@ def make_family(atoms: list[Images], *, max_bytes: int) -> Family | None:
         disc = s @ atom.discrete @ inverse
         # The form is exact: rounding off the adjoint-closed set is taken away again.
         changed.append(Images(atom.size, _skew(s @ atom.lie @ inverse), disc, None))
-    found = _closed(changed)
+    return _carried(changed, back)
+
+
+def _carried(images, back) -> Family | None:
+    found = _closed(images)
     return None if found is None else Family(*found, back=back)
 
 
@@ -134,9 +164,7 @@ def _adjoint_listed(disc):
 def _lie_basis(atoms):
     """Per-atom Lie matrices that are closed under adjoints, and whether orthonormal."""
     sizes = [a.size for a in atoms]
-    flat = np.concatenate([a.lie.reshape(len(a.lie), a.size**2) for a in atoms], axis=1)
-    norms = np.linalg.norm(flat, axis=1)
-    flat = flat[norms > 0] / norms[norms > 0, None]
+    flat = _flat(atoms)
     if not len(flat):
         return _unflatten(flat, sizes), False
     basis = _bracket_closure(flat, sizes)
@@ -147,6 +175,13 @@ def _lie_basis(atoms):
     if all(_normal(x) for x in _unflatten(flat, sizes)):
         return _unflatten(flat, sizes), False
     return None
+
+
+def _flat(atoms):
+    """Joint Lie generators of norm one ``[D, sum n^2]``, without zeros."""
+    flat = np.concatenate([a.lie.reshape(len(a.lie), a.size**2) for a in atoms], axis=1)
+    norms = np.linalg.norm(flat, axis=1)
+    return flat[norms > 0] / norms[norms > 0, None]
 
 
 def _unflatten(flat, sizes):

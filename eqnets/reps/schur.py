@@ -7,6 +7,7 @@ B* = sum k_l V_l they are sum m_l k_l matrices left_i J right_j^H, kept as facto
 import numpy as np
 
 from eqnets.reps.basis import Basis, DenseBasis
+from eqnets.reps.certificate import residual
 from eqnets.reps.decompose import Decomposer, NotDecomposed
 from eqnets.reps.errors import BasisError
 from eqnets.reps.factored import FactoredBasis, Isotypic
@@ -14,12 +15,14 @@ from eqnets.reps.family import Family, make_family
 from eqnets.reps.images import Images
 from eqnets.reps.problem import Problem
 
+_CARRIED = 1e-9  # the largest residual after a change of basis
+
 
 def solve_schur(problem: Problem, *, max_bytes: int) -> Basis | None:
     """The basis by the Schur route, or None where it does not apply.
 
     It applies where each generator is normal, or the Lie algebra closed under
-    adjoints, in the given coordinates or (compact groups) in others.
+    adjoints, in the given coordinates or (reductive and compact groups) in others.
 
     Raises:
         BasisError: the factors are over budget.
@@ -47,7 +50,9 @@ def solve_schur(problem: Problem, *, max_bytes: int) -> Basis | None:
     reason = "the generators are closed under adjoints"
     if family.back is not None:
         basis = _carried_back(parts, shape, family, places, cut, max_bytes)
-        reason = "the group is compact, made unitary by a change of basis"
+        if residual(problem, basis) > _CARRIED:
+            return None  # too far from orthogonal coordinates
+        reason = "the generators are so after a change of basis"
     count = len(decomposer.irreps)
     basis.method = f"Schur: {count} irreps in halves {shape[0]} x {shape[1]}; {reason}"
     return basis

@@ -93,6 +93,11 @@ def test_words_that_generate_the_group_give_the_same_space(G, words):
         (groups.SU(3), 3, 3),
         (groups.O(4), 3, 2),
         (groups.Sp(1), 4, 2),
+        (groups.lorentz(), 6, 0),
+        (groups.lorentz(), 3, 2),
+        (groups.SOpq(1, 3), 4, 2),
+        (groups.Opq(2, 2), 5, 1),
+        (groups.Sp(2), 4, 2),
     ],
     ids=str,
 )
