@@ -70,9 +70,19 @@ class SolveBasis:
         except (BasisError, OSError) as error:
             raise CommandError(str(error)) from error
         print(describe(solved))
+        if shape is not None:
+            _print_sharing(solved, shape)
         if self.out is not None and shape is not None:
             _draw(solved, shape, self.out)
         return 0
+
+
+def _print_sharing(solved: "Solved", shape: tuple[int, int]) -> None:
+    from eqnets.report import sharing_text
+
+    text = sharing_text(solved.basis, shape) if max(shape) <= 36 else None
+    if text is not None:
+        print(f"sharing   a letter for entries that are equal up to sign\n{text}")
 
 
 def _draw(solved: "Solved", shape: tuple[int, int], path: Path) -> None:

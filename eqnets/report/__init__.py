@@ -19,6 +19,7 @@ from .measurement import to_pixels as to_pixels
 from .page import page as page
 from .sharing import sharing_figure as sharing_figure
 from .sharing import sharing_labels as sharing_labels
+from .sharing import sharing_text as sharing_text
 from .style import to_svg as to_svg
 from .tables import consistency_table as consistency_table
 from .tables import lee_lines as lee_lines

@@ -1,5 +1,6 @@
 """A picture of weight sharing: each colour is one free parameter."""
 
+from string import ascii_letters
 from typing import Any
 
 import numpy as np
@@ -44,6 +45,25 @@ def sharing_labels(
     _, labels = np.unique(keys, return_inverse=True)
     labels = labels.ravel() - int((keys == 0).any())
     return labels.reshape(shape).astype(np.int64)
+
+
+def sharing_text(basis: Basis, shape: tuple[int, int]) -> str | None:
+    """The sharing pattern in letters: one for each free parameter, a dot for zero.
+
+    None where it has more than 52 parameters or 36 columns: take `sharing_figure`.
+
+    >>> from eqnets import groups, reps
+    >>> V = reps.vector(groups.cyclic(3))
+    >>> print(sharing_text(reps.equivariant_basis(V >> V), (3, 3)))
+    a b c
+    c a b
+    b c a
+    """
+    labels = sharing_labels(basis, shape)
+    if labels.max(initial=-1) >= len(ascii_letters) or shape[1] > 36:
+        return None
+    symbols = np.array([".", *ascii_letters])
+    return "\n".join(" ".join(symbols[row + 1]) for row in labels)
 
 
 def sharing_figure(basis: Basis, shape: tuple[int, int], *, title: str = "") -> Any:

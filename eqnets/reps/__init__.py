@@ -18,6 +18,7 @@ from eqnets.reps.finite import induced as induced
 from eqnets.reps.finite import quotient as quotient
 from eqnets.reps.finite import regular as regular
 from eqnets.reps.irreps import alternating_power as alternating_power
+from eqnets.reps.irreps import constituents as constituents
 from eqnets.reps.irreps import determinant as determinant
 from eqnets.reps.irreps import frequency as frequency
 from eqnets.reps.irreps import harmonic as harmonic

@@ -12,6 +12,7 @@ from eqnets.groups.base import expm
 _STEPS = 300
 _BALANCED = 1e-13
 _INSIDE = 1e-9
+_FAR = 1e6  # without a least volume the change of basis grows for ever
 
 
 def balanced(
@@ -48,6 +49,8 @@ def balanced(
             continue
         basis, gradient, step = trial, uphill, 1.2 * step
         change = [m @ s for m, s in zip(moves, change, strict=True)]
+        if max(np.linalg.cond(s) for s in change) > _FAR:
+            return None
     else:
         return None
     disc = [s @ h @ np.linalg.inv(s) for s, h in zip(change, discrete, strict=True)]

@@ -9,6 +9,8 @@ from eqnets.groups import MatrixGroup
 from eqnets.groups.checks import count
 from eqnets.reps.atoms import T, _group, from_rho, scalar, vector
 from eqnets.reps.base import ArrayLike, Atom, Rep
+from eqnets.reps.decompose import Decomposer, NotDecomposed
+from eqnets.reps.family import make_family
 from eqnets.reps.images import Images
 
 
@@ -66,6 +68,56 @@ def subrep(rep: Rep, columns: Num[np.ndarray, "n k"], *, name: str = "W") -> Rep
         if np.abs(outside).max(initial=0.0) > 1e-8 * max(1.0, np.abs(x).max()):
             raise ValueError("the span of columns is not invariant under the group")
     return _Sub(rep, columns, name)
+
+
+def constituents(rep: Rep) -> list[tuple[int, Rep]]:
+    """The irreducible constituents of a representation, with their multiplicities.
+
+    Irreps are over the field of the representation: a rotation of the plane is one real
+    irrep. ``constituents(T(SU(3), p, q))`` finds irreps of any compact group.
+
+    Args:
+        rep: a representation of one group, compact or reductive; of size up to about
+            1000, as its generators are written densely.
+
+    Returns:
+        (multiplicity, irrep) pairs by size; each irrep is a `subrep` of ``rep``.
+
+    Raises:
+        ValueError: the group is not reductive, or ``rep`` has not one group.
+
+    >>> from eqnets import groups, reps
+    >>> [(m, W.size) for m, W in constituents(reps.T(groups.SU(3), 2, 1))]
+    [(2, 3), (1, 6), (1, 15)]
+    """
+    if len(rep.groups) != 1:
+        raise ValueError(f"rep must belong to one group; {rep} has {len(rep.groups)}")
+    (group,) = rep.groups
+    images = Images.of(
+        _images(rep.rho, group.discrete, rep.size),
+        _images(rep.drho, group.lie_algebra, rep.size),
+    )
+    family = make_family([images], max_bytes=2**31)
+    try:
+        if family is None:
+            raise NotDecomposed
+        found = Decomposer(family).split(family.gens[0])
+    except NotDecomposed as error:
+        raise ValueError(
+            f"{rep} does not split into irreps: {group} does not act reductively, or "
+            "its generators are not exact; give unitary generators in double precision"
+        ) from error
+    back = np.eye(rep.size) if family.back is None else family.back[0]
+    out = []
+    for copies in sorted(found.values(), key=lambda c: c.shape[2]):
+        columns = np.linalg.qr(back @ copies[:, 0])[0]
+        out.append((copies.shape[1], subrep(rep, columns, name=f"W{copies.shape[2]}")))
+    return out
+
+
+def _images(act, generators, size):
+    made = [act(g) for g in generators]
+    return np.stack(made) if made else np.zeros((0, size, size))
 
 
 def symmetric_power(G: MatrixGroup, k: int) -> Rep:

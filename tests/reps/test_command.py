@@ -101,6 +101,7 @@ def test_the_command_prints_and_draws(tmp_path, capsys):
     assert f"rank      {solved.basis.rank}\n" in printed
     assert "method    orbits" in printed
     assert path.read_bytes().startswith(b"\x89PNG")
+    assert "\na b c b d e c e f\n" in printed
 
 
 @pytest.mark.parametrize(

@@ -96,9 +96,32 @@ def test_frobenius_reciprocity():
         assert rank(I >> reps.frequency(G, k)) == rank(W >> restricted)
 
 
+SPLIT = [
+    (reps.T(groups.SO(3), 2), [(1, 1), (1, 3), (1, 5)]),
+    (reps.T(groups.SU(3), 2, 1), [(2, 3), (1, 6), (1, 15)]),
+    (reps.T(groups.SU(2), 3), [(2, 2), (1, 4)]),
+    (reps.regular(groups.dihedral(4)), [(1, 1)] * 4 + [(2, 2)]),
+    (reps.vector(groups.cyclic(5)), [(1, 1), (1, 2), (1, 2)]),  # over the reals
+    (reps.T(groups.lorentz(), 2), [(1, 1), (1, 6), (1, 9)]),
+    (reps.vector(groups.trivial(3)), [(3, 1)]),
+]
+
+
+@pytest.mark.parametrize(("rep", "expected"), SPLIT, ids=str)
+def test_constituents_are_irreps_and_fill_the_representation(rep, expected):
+    found = reps.constituents(rep)
+    assert [(m, irrep.size) for m, irrep in found] == expected
+    for m, irrep in found:
+        assert rank(irrep >> rep) == m * rank(irrep >> irrep)
+        assert rank(irrep >> irrep) in (1, 2, 4)
+    for i, (_, a) in enumerate(found):
+        assert all(rank(a >> b) == 0 for _, b in found[:i])
+
+
 @pytest.mark.parametrize(
     ("make", "says"),
     [
+        (lambda: reps.constituents(reps.vector(groups.heisenberg())), "reductively"),
         (lambda: reps.regular(groups.SO(2)), "Lie algebra"),
         (lambda: reps.quotient(groups.cyclic(3), groups.symmetric(3)), "subgroup"),
         (lambda: reps.harmonic(groups.SL(2), 2), "orthogonal"),

@@ -17,6 +17,7 @@ NAMED = [
     groups.O(3),
     groups.SOpq(1, 1),
     groups.SOpq(1, 3),
+    groups.Opq(1, 1),
     groups.Opq(2, 1),
     groups.lorentz(),
     groups.SU(2),
@@ -41,6 +42,7 @@ NAMED = [
     groups.p4m_images(3),
     groups.dihedral_images(3),
     groups.cube_faces(),
+    groups.rubiks_cube(),
     groups.pauli(2),
     groups.pauli(3),
     groups.heisenberg(),
@@ -50,6 +52,10 @@ NAMED = [
     groups.embed(groups.SO(2), 3, (0, 2)),
     groups.direct_product(groups.rotations(3), groups.cyclic(2)),
     groups.wreath_product(groups.cyclic(2), groups.symmetric(3)),
+    groups.semidirect_product(
+        groups.translations(2, 2), groups.subgroup(groups.dihedral_images(2), [[0]])
+    ),
+    groups.wreath_product(groups.SO(2), groups.symmetric(2)),
     groups.block_product(groups.SO(2), groups.cyclic(3)),
 ]
 
