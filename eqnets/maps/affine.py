@@ -1,0 +1,241 @@
+"""Affine maps of the image plane, what they do to images, and how to find them."""
+
+import dataclasses
+import math
+from collections.abc import Callable
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, ArrayLike, Float
+
+from eqnets.actions import Action
+from eqnets.actions.base import Brightness, Identity
+from eqnets.actions.interpolate import resample
+from eqnets.actions.spatial import SpatialAction, affine_flow
+
+Matrix = tuple[tuple[float, float, float], tuple[float, float, float]]
+#: How far, in pixels, a probed transformation may be from affine.
+STRAIGHT = 1e-3
+
+
+@dataclasses.dataclass(frozen=True)
+class AffineMap:
+    """u -> L u + o on positions u = (x, y) in pixels from the centre of the image.
+
+    x points right and y down; ``g(x)`` moves the content of images: [g x](u) =
+    x(g^-1 u). Maps compare by content and compose with ``@``.
+
+    Attributes:
+        matrix: (L | o), two rows of three numbers.
+        interpolation: of images, ``"bilinear"`` or ``"cubic"``.
+        boundary: beyond the image, ``"zeros"``, ``"reflect"`` or ``"wrap"``.
+    """
+
+    matrix: Matrix
+    interpolation: str = "bilinear"
+    boundary: str = "zeros"
+
+    def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
+        """Move the content of images [B, H, W, C]."""
+        if jnp.ndim(x) != 4 or not jnp.issubdtype(jnp.result_type(x), jnp.floating):
+            raise ValueError(
+                "an affine map moves images [B, H, W, C] of a floating dtype; got "
+                f"{jnp.result_type(x)} {jnp.shape(x)}"
+            )
+        x = jnp.asarray(x)
+        column, row = self.sources(x.shape[1], x.shape[2])
+        where = (jnp.asarray(p, x.dtype) for p in (column, row))
+        return resample(x, *where, self.interpolation, self.boundary)
+
+    def sources(self, h: int, w: int) -> Float[np.ndarray, "2 h w"]:
+        """Where g x reads x, for each pixel: (column, row), in pixels."""
+        row, column = np.mgrid[:h, :w] - np.array([h - 1, w - 1])[:, None, None] / 2
+        read = self.inverse.points(np.stack([column, row], -1))
+        centre = np.array([w - 1, h - 1]) / 2
+        return np.moveaxis(read + centre, -1, 0)
+
+    def points(self, u: Float[np.ndarray, "*n 2"]) -> Float[np.ndarray, "*n 2"]:
+        """Map positions (x, y), in pixels from the centre."""
+        m = np.asarray(self.matrix)
+        return u @ m[:, :2].T + m[:, 2]
+
+    @property
+    def inverse(self) -> "AffineMap":
+        """g^-1."""
+        m = np.asarray(self.matrix)
+        linear = np.linalg.inv(m[:, :2])
+        whole = np.concatenate([linear, -linear @ m[:, 2:]], 1)
+        return dataclasses.replace(self, matrix=as_matrix(whole))
+
+    def __matmul__(self, other: "AffineMap") -> "AffineMap":
+        """First ``other``, then this one."""
+        a, b = (np.vstack([g.matrix, [0, 0, 1]]) for g in (self, other))
+        return dataclasses.replace(self, matrix=as_matrix((a @ b)[:2]))
+
+
+def as_matrix(m: ArrayLike) -> Matrix:
+    """A finite invertible 2 x 3 matrix as tuples, -0 as 0.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    m = np.asarray(m, np.float64)
+    if m.shape != (2, 3) or not np.isfinite(m).all():
+        raise ValueError(f"expected a finite 2 x 3 matrix (L | o), got {m.tolist()}")
+    if abs(np.linalg.det(m[:, :2])) < 1e-12:
+        raise ValueError(f"the map {m.tolist()} has no inverse")
+    return tuple(tuple(float(v) + 0.0 for v in row) for row in m)
+
+
+def affine_map(matrix: ArrayLike, **options: str) -> AffineMap:
+    """The map with the 2 x 3 matrix (L | o); see `AffineMap` for options.
+
+    Raises:
+        ValueError: the matrix has another shape or no inverse.
+    """
+    return AffineMap(as_matrix(matrix), **options)
+
+
+def rotate(degrees: float | int, **options: str) -> AffineMap:
+    """Rotation about the centre, +x (right) towards +y (down); exact at 90 degrees.
+
+    >>> rotate(90).matrix
+    ((0.0, -1.0, 0.0), (1.0, 0.0, 0.0))
+    """
+    quarters, rest = divmod(degrees, 90)
+    angle = math.radians(rest)
+    c, s = math.cos(angle), math.sin(angle)
+    for _ in range(int(quarters) % 4):
+        c, s = -s, c
+    return affine_map([[c, -s, 0], [s, c, 0]], **options)
+
+
+def scale(factor: float | int, **options: str) -> AffineMap:
+    """Magnification about the centre."""
+    return affine_map([[factor, 0, 0], [0, factor, 0]], **options)
+
+
+def flip(axis: str, **options: str) -> AffineMap:
+    """Mirror left and right (``"x"``) or top and bottom (``"y"``).
+
+    Raises:
+        ValueError: another axis.
+    """
+    if axis not in ("x", "y"):
+        raise ValueError(f'axis must be "x" or "y"; got {axis!r}')
+    sign = -1.0 if axis == "x" else 1.0
+    return affine_map([[sign, 0, 0], [0, -sign, 0]], **options)
+
+
+@dataclasses.dataclass(frozen=True)
+class Transform:
+    """A transformation g of images, its inverse, and its geometry.
+
+    Attributes:
+        apply: x -> g x.
+        undo: x -> g^-1 x.
+        geometry: what g does to the plane.
+    """
+
+    apply: Callable[[Array], Array]
+    undo: Callable[[Array], Array]
+    geometry: AffineMap
+
+
+def as_transform(
+    g: Any, shape: tuple[int, ...], *, t: float | int | None = None
+) -> Transform:
+    """The transformation that ``g`` stands for, on images of a shape.
+
+    Args:
+        g: an `AffineMap`; an action of :mod:`eqnets.actions`, with its time ``t``; a
+            function of images that moves their content by an affine map (found by
+            probing), such as ``actions.hflip``; or a `Transform`.
+        shape: of the images, ``[B, H, W, C]``.
+        t: for an action alone.
+
+    Raises:
+        TypeError: ``g`` is none of these, or ``t`` is missing or superfluous.
+        ValueError: a function that is not affine on coordinates.
+    """
+    if isinstance(g, Action):
+        if t is None:
+            raise TypeError(f"the action {g.name} needs its time: say t=...")
+        return _of_action(g, float(t), shape)
+    if t is not None:
+        raise TypeError("t is the time of an action; this transformation has none")
+    if isinstance(g, Transform):
+        return g
+    if isinstance(g, AffineMap):
+        return Transform(g, g.inverse, g)
+    if not callable(g):
+        raise TypeError(
+            "expected an AffineMap, an action with t=..., a function of images or a "
+            f"Transform; got {type(g).__name__}"
+        )
+    geometry = probe_affine(g, shape)
+    return Transform(g, geometry.inverse, geometry)
+
+
+def _of_action(action: Action, t: float, shape: tuple[int, ...]) -> Transform:
+    def apply(x: Array) -> Array:
+        return action(x, t)
+
+    def undo(x: Array) -> Array:
+        return action(x, -t)
+
+    if isinstance(action, Brightness | Identity):
+        undo = (lambda x: x / (1 + t)) if isinstance(action, Brightness) else undo
+        return Transform(apply, undo, affine_map([[1, 0, 0], [0, 1, 0]]))
+    if isinstance(action, SpatialAction):
+        return Transform(apply, undo, _flow(action, t, shape))
+    return Transform(apply, undo, probe_affine(apply, shape))
+
+
+def _flow(action: SpatialAction, t: float, shape: tuple[int, ...]) -> AffineMap:
+    if action.reference:
+        return probe_affine(lambda x: action(x, t), shape)
+    h, w = shape[1:3]
+    side = max(h, w)
+    g = np.asarray(action.generator, np.float64).copy()
+    if action.per_axis:
+        g[:, 2] *= np.array([w, h]) / side
+    linear, offset = affine_flow(g, np.float64(t))
+    whole = np.array([[*row, side * o] for row, o in zip(linear, offset, strict=True)])
+    return affine_map(whole.astype(np.float64))
+
+
+def probe_affine(g: Callable[[Array], Array], shape: tuple[int, ...]) -> AffineMap:
+    """Find the affine map that a transformation of images moves their content by.
+
+    The images of the coordinates are transformed: g x reads x at g^-1 u, so that they
+    hold g^-1 u. The middle of the image is fitted, away from the boundary.
+
+    Raises:
+        ValueError: the result is not affine in the middle.
+    """
+    h, w = shape[1:3]
+    row, column = np.mgrid[:h, :w] - np.array([h - 1, w - 1])[:, None, None] / 2
+    grid = np.stack([column, row], -1)
+    ramp = jnp.asarray(np.stack([grid[..., 0], grid[..., 1]]), jnp.float32)[..., None]
+    moved = np.asarray(g(ramp), np.float64)[..., 0]
+    if moved.shape != (2, h, w):
+        raise ValueError(
+            f"the transformation turns images of {h} x {w} into {moved.shape[1:]}; its "
+            "geometry needs a square image: give an AffineMap, or a Transform"
+        )
+    radius = max(1.0, 0.25 * min(h, w))
+    middle = (np.abs(grid) <= radius).all(-1)
+    design = np.concatenate([grid[middle], np.ones((middle.sum(), 1))], 1)
+    read = moved[:, middle].T
+    solution = np.linalg.lstsq(design, read, rcond=None)[0].T
+    error = np.abs(design @ solution.T - read).max()
+    if error > STRAIGHT * max(h, w):
+        raise ValueError(
+            f"the transformation is not affine: coordinates are off by {error:.3g} "
+            "pixels; give a Transform(apply, undo, geometry)"
+        )
+    near = np.round(solution * 2) / 2  # flips and quarter turns to the last digit
+    exact = np.abs(solution - near).max() < 1e-4
+    return affine_map(near if exact else solution).inverse
