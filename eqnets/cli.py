@@ -16,7 +16,8 @@ DESCRIPTION = """\
 Does this network respect this symmetry, by how much does it fail, where?
 
 `eqnets measure` alone measures EfficientNet-Lite0 on photographs and writes a report
-to report/. `eqnets basis GROUP REP` finds the weight-sharing basis of a group.
+to report/. `eqnets maps vflip` finds the layers where it becomes invariant to a
+transformation. `eqnets basis GROUP REP` finds the weight-sharing basis of a group.
 `eqnets COMMAND --help` lists the options of a command.
 """
 INTERRUPTED = 130
@@ -90,7 +91,11 @@ def _parse(arguments: list[str]) -> Any:
             if {"-h", "--help"} & set(arguments):
                 streams.enter_context(contextlib.redirect_stdout(helped))
             return tyro.extras.subcommand_cli_from_dict(
-                {"measure": commands.Measure, "basis": commands.SolveBasis},
+                {
+                    "measure": commands.Measure,
+                    "maps": commands.Maps,
+                    "basis": commands.SolveBasis,
+                },
                 args=arguments,
                 prog="eqnets",
                 description=DESCRIPTION,

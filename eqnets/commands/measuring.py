@@ -136,7 +136,7 @@ def measure_all(
         curves=curves,
         pictures=pictures,
         settings=_settings(job),
-        versions=_versions(),
+        versions=versions(),
         command=command,
         seed=options.seed,
         # The same object: the stages after this one are added to it as they end.
@@ -345,7 +345,8 @@ def _settings(job: Job) -> dict[str, Any]:
     }
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+    """The versions of what made the numbers, and the device."""
     device = jax.devices()[0]
     return {
         "eqnets": eqnets.__version__,

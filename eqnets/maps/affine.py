@@ -1,10 +1,12 @@
 """Affine maps of the image plane, what they do to images, and how to find them."""
 
 import dataclasses
+import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float
@@ -44,9 +46,7 @@ class AffineMap:
                 f"{jnp.result_type(x)} {jnp.shape(x)}"
             )
         x = jnp.asarray(x)
-        column, row = self.sources(x.shape[1], x.shape[2])
-        where = (jnp.asarray(p, x.dtype) for p in (column, row))
-        return resample(x, *where, self.interpolation, self.boundary)
+        return _warp(self, x)
 
     def sources(self, h: int, w: int) -> Float[np.ndarray, "2 h w"]:
         """Where g x reads x, for each pixel: (column, row), in pixels."""
@@ -74,7 +74,13 @@ class AffineMap:
         return dataclasses.replace(self, matrix=as_matrix((a @ b)[:2]))
 
 
-def as_matrix(m: ArrayLike) -> Matrix:
+@functools.partial(jax.jit, static_argnums=0)
+def _warp(g: AffineMap, x: Array) -> Array:
+    where = (jnp.asarray(p, x.dtype) for p in g.sources(x.shape[1], x.shape[2]))
+    return resample(x, *where, g.interpolation, g.boundary)
+
+
+def as_matrix(m: ArrayLike | Sequence) -> Matrix:
     """A finite invertible 2 x 3 matrix as tuples, -0 as 0.
 
     Raises:
@@ -88,7 +94,7 @@ def as_matrix(m: ArrayLike) -> Matrix:
     return tuple(tuple(float(v) + 0.0 for v in row) for row in m)
 
 
-def affine_map(matrix: ArrayLike, **options: str) -> AffineMap:
+def affine_map(matrix: ArrayLike | Sequence, **options: str) -> AffineMap:
     """The map with the 2 x 3 matrix (L | o); see `AffineMap` for options.
 
     Raises:
@@ -201,9 +207,11 @@ def _flow(action: SpatialAction, t: float, shape: tuple[int, ...]) -> AffineMap:
     g = np.asarray(action.generator, np.float64).copy()
     if action.per_axis:
         g[:, 2] *= np.array([w, h]) / side
-    linear, offset = affine_flow(g, np.float64(t))
-    whole = np.array([[*row, side * o] for row, o in zip(linear, offset, strict=True)])
-    return affine_map(whole.astype(np.float64))
+    with jax.enable_x64(True):
+        linear, offset = affine_flow(g, jnp.asarray(t, jnp.float64))
+    rows = zip(linear, offset, strict=True)
+    whole = np.array([[*map(float, row), side * float(o)] for row, o in rows])
+    return affine_map(whole)
 
 
 def probe_affine(g: Callable[[Array], Array], shape: tuple[int, ...]) -> AffineMap:

@@ -1,6 +1,6 @@
 """Cutting a model in two behind one of its layers: f = psi o phi."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -31,7 +31,7 @@ class Cut:
         layer: where the model is cut.
     """
 
-    def __init__(self, model: Callable, layer: str):
+    def __init__(self, model: Any, layer: str):
         self.layer = layer
         self._marked = Marked(model, layer)
         self._parts: dict[Any, _Parts] = {}
@@ -74,11 +74,13 @@ class Cut:
         key = (tuple(shape), jnp.dtype(dtype))
         if key not in self._parts:
             parts = _Parts(self._marked, jax.ShapeDtypeStruct(*key))
-            self._parts[key] = parts
             rows = (shape[0], jax.tree.leaves(parts.z)[0].shape[0])
             shapes = jax.tree.map(lambda leaf: leaf.shape, parts.z)
             seen = _per_example(shapes)
             self._inputs.setdefault(seen, ((tuple(shape), rows), key[1]))
+            if parts.traced:  # parameters that are being differentiated do not stay
+                return parts
+            self._parts[key] = parts
         return self._parts[key]
 
     def _verify(self, parts: "_Parts", x: Array) -> None:
@@ -97,7 +99,7 @@ class Cut:
         parts.verified = True
 
 
-def cut(model: Callable, layer: str, *, x: Array | None = None) -> Cut:
+def cut(model: Any, layer: str, *, x: Array | None = None) -> Cut:
     """Cut a model behind a layer: phi(x) is its output, and psi(phi(x)) the model's.
 
     The model is traced and its computation split, so that phi runs nothing behind the
@@ -148,6 +150,7 @@ class _Parts:
                 f"the model's output does not depend on the layer {marked.layer!r}"
             )
         consts = list(flat.consts)
+        self.traced = any(isinstance(c, jax.core.Tracer) for c in consts)
         bound = flat.jaxpr.constvars
 
         @jax.jit
@@ -185,12 +188,13 @@ def _trace(marked: Marked, x: jax.ShapeDtypeStruct) -> tuple[Any, Any, int]:
                 "eqnets.functional.evaluation(model), and jit what you make of it"
             ) from error
         raise
-    arrays = [jnp.asarray(c) for c in closed.consts]
     jaxpr = closed.jaxpr
     both = [*jaxpr.constvars, *jaxpr.invars]
 
     def written_out(x: Array) -> list[Array]:
-        return _evaluate(jaxpr.eqns, both, [*arrays, x], jaxpr.outvars, inline=True)
+        return _evaluate(
+            jaxpr.eqns, both, [*closed.consts, x], jaxpr.outvars, inline=True
+        )
 
     return jax.make_jaxpr(written_out)(x), out[0], kept[0]
 
@@ -248,11 +252,11 @@ def needed(
 def _evaluate(
     eqns: Sequence[Any],
     variables: Sequence[Any],
-    values: Sequence[Array],
+    values: Sequence[Any],
     outputs: Sequence[Any],
     *,
     inline: bool = False,
-) -> list[Array]:
+) -> list[Any]:
     env = dict(zip(variables, values, strict=True))
     given = set(variables)
 

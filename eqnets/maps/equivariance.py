@@ -25,6 +25,7 @@ from .receptive_field import receptive_grid
 from .selection import forward_select_from
 from .sites import Grid, permute_sites
 
+AnyArray = Array | np.ndarray
 LOSSES = ("l2", "l2_relu", "task")
 STARTS = ("least_squares", "identity")
 
@@ -46,8 +47,8 @@ class EquivarianceFit:
 
     cut: Cut
     transform: Transform
-    kernel: Float[Array | np.ndarray, "m m d d"]
-    bias: Float[Array | np.ndarray, " d"]
+    kernel: Float[AnyArray, "m m d d"]
+    bias: Float[AnyArray, " d"]
     grid: Grid | None
     sampler: str
     history: Float[np.ndarray, "steps 2"]
@@ -67,15 +68,15 @@ class EquivarianceFit:
         """psi(M_g phi(g^-1 x)): the network's output, the transformation undone."""
         return self.cut.psi(self(self.cut.phi(self.transform.undo(jnp.asarray(x)))))
 
-    def replace(self, kernel: Array, bias: Array) -> "EquivarianceFit":
+    def replace(self, kernel: AnyArray, bias: AnyArray) -> "EquivarianceFit":
         """The same with other filters."""
         return dataclasses.replace(self, kernel=kernel, bias=bias)
 
 
 def mix(
     z: Float[Array, "b *sites d"],
-    kernel: Float[Array | np.ndarray, "m m d e"],
-    bias: Float[Array | np.ndarray, " e"],
+    kernel: Float[AnyArray, "m m d e"],
+    bias: Float[AnyArray, " e"],
 ) -> Float[Array, "b *sites e"]:
     """Filters across neighbours and channels, zeros around: F * z + b."""
     kernel, bias = jnp.asarray(kernel, z.dtype), jnp.asarray(bias, z.dtype)

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Float
+from jaxtyping import Array, ArrayLike, Float
 
 #: Entries of a normalised histogram above this are cut off (Dalal and Triggs, 2005).
 CLAMP = 0.2
@@ -20,7 +20,7 @@ FLOOR = 1e-4
 
 
 def hog(
-    x: Float[Array | np.ndarray, "b h w c"],
+    x: ArrayLike,
     *,
     bins: int = 9,
     soft: bool = False,
@@ -69,12 +69,13 @@ def hog(
             f"hog needs at least 2 bins and cells of 1 pixel; got bins={bins}, "
             f"cell={cell}"
         )
+    x = jnp.asarray(x)
     if min(x.shape[1:3]) < max(3, (cell + 1) // 2):
         raise ValueError(
             f"images of {x.shape[1]} x {x.shape[2]} pixels are too small for cells of "
             f"{cell}: each side needs 3 pixels and half a cell"
         )
-    return _hog(jnp.asarray(x), bins, soft, cell)
+    return _hog(x, bins, soft, cell)
 
 
 @functools.partial(jax.jit, static_argnames=("bins", "soft", "cell"))
@@ -137,8 +138,9 @@ def _soft_share(gx: Array, gy: Array, bins: int):
     angle = jnp.arctan2(gy, gx) * (bins / math.pi)  # in bins, -bins to bins
 
     def share(k: Array) -> Array:
-        distance = jnp.abs(angle - k)
-        return jnp.maximum(0, 1 - jnp.minimum(distance, 2 * bins - distance))
+        away = angle - k
+        nearest = away - 2 * bins * jnp.round(away / (2 * bins))
+        return jnp.maximum(0, 1 - jnp.abs(nearest))
 
     return share
 

@@ -48,58 +48,62 @@ def receptive_grid(
             "receptive fields are of features [B, h, w, D]; phi returns "
             f"{jax.tree.map(jnp.shape, out)}"
         )
-    h, w = out.shape[1:3]
-    lines = []
-    for axis in (2, 1):
-        lines.append(_axis_line(phi, tuple(shape[1:]), axis, key))
-    (x0, sx), (y0, sy) = lines
-    return Grid((h, w), (x0, y0), (sx, sy))
-
-
-def _axis_line(
-    phi: Callable, shape: tuple[int, ...], axis: int, key: Array
-) -> tuple[float, float]:
-    """(position of site 0 from the centre of the image, step) along an axis."""
-    size = shape[axis - 1]
+    size = shape[1:3]
     for doubling in range(DOUBLINGS + 1):
-        larger = tuple(s << doubling if i < 2 else s for i, s in enumerate(shape))
+        larger = (size[0] << doubling, size[1] << doubling, *shape[3:])
         try:
-            found = _fit_line(*_supports(phi, larger, axis, key), size << doubling)
+            probed = _supports(phi, larger, key)
         except (TypeError, ValueError):
             if not doubling:
                 raise
             break  # phi does not take images of another size
-        if found is not None:
-            start, step = found
-            return start - (size - 1) / 2, step
+        lines = [
+            _fit_line(*line, larger[axis])
+            for axis, line in zip((1, 0), probed, strict=True)
+        ]
+        if None not in lines:
+            (x0, sx), (y0, sy) = lines
+            origin = (x0 - (size[1] - 1) / 2, y0 - (size[0] - 1) / 2)
+            return Grid(tuple(out.shape[1:3]), origin, (sx, sy))
     raise ValueError(
-        f"the receptive fields reach over the whole image ({shape[0]} x {shape[1]}), "
-        "so that their centres cannot be probed: give the grid, maps.Grid(shape, "
-        "origin, step), or maps.centred_grid(h, w, step)"
+        f"the receptive fields reach over the whole image ({size[0]} x {size[1]}), so "
+        "that their centres cannot be probed: give the grid, maps.Grid(shape, origin, "
+        "step), or maps.centred_grid(h, w, step)"
     )
 
 
 def _supports(
-    phi: Callable, shape: tuple[int, ...], axis: int, key: Array
-) -> tuple[np.ndarray, np.ndarray]:
-    """Sites probed along an axis, and first and last pixel of each one's field."""
-    image_key, channel_key = jax.random.split(key)
-    x = jax.random.normal(image_key, (2, *shape))
-    z, pull = jax.vjp(phi, x)
-    n = z.shape[axis]
-    middle = z.shape[3 - axis] // 2
-    sites = np.unique(np.linspace(0, n - 1, min(PROBED, n)).round().astype(int))
-    # Random weights, lest channels or examples cancel.
-    weights = jax.random.normal(channel_key, (z.shape[0], z.shape[3]))
+    phi: Callable, shape: tuple[int, ...], key: Array
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Along x, then y: the sites probed, and first and last pixel of their fields."""
+    image = jax.ShapeDtypeStruct((2, *shape), jnp.float32)
+    _, h, w, d = jax.eval_shape(phi, image).shape
+    sites = [
+        np.unique(np.linspace(0, n - 1, min(PROBED, n)).round().astype(int))
+        for n in (w, h)
+    ]
+    places = [(h // 2, j) for j in sites[0]] + [(i, w // 2) for i in sites[1]]
 
-    def field(site: Array) -> Array:
-        start = (site, middle) if axis == 1 else (middle, site)
-        one = jnp.zeros_like(z).at[:, start[0], start[1]].set(weights)
-        (back,) = pull(one)
-        others = tuple(i for i in range(4) if i != axis)
-        return jnp.any(back != 0, others)
+    @jax.jit
+    def fields(places: Array) -> tuple[Array, Array]:
+        image_key, channel_key = jax.random.split(key)
+        z, pull = jax.vjp(phi, jax.random.normal(image_key, image.shape))
+        # Random weights, lest channels or examples cancel.
+        weights = jax.random.normal(channel_key, (2, d))
 
-    fields = np.asarray(jax.jit(lambda s: jax.lax.map(field, s))(jnp.asarray(sites)))
+        def field(place: Array) -> tuple[Array, Array]:
+            one = jnp.zeros_like(z).at[:, place[0], place[1]].set(weights)
+            reached = pull(one)[0] != 0
+            return jnp.any(reached, (0, 1, 3)), jnp.any(reached, (0, 2, 3))
+
+        return jax.lax.map(field, places)
+
+    found = [np.asarray(f) for f in fields(jnp.asarray(places))]
+    parts = found[0][: len(sites[0])], found[1][len(sites[0]) :]
+    return [_ends(s, p) for s, p in zip(sites, parts, strict=True)]
+
+
+def _ends(sites: np.ndarray, fields: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     some = fields.any(1)
     ends = [(f.argmax(), f.size - 1 - f[::-1].argmax()) for f in fields[some]]
     return sites[some], np.array(ends, float).reshape(-1, 2)

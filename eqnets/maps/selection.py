@@ -62,21 +62,8 @@ def forward_select(
     check_pair(X, Y)
     shape = (jnp.shape(Y)[1], jnp.shape(X)[1])
     mask = _checked(k, rule, mask, shape)
-    k = min(k, shape[1])
-
-    def fit(x: Array, y: Array, mask: Array | None) -> LinearMap:
-        mean_x, mean_y = x.mean(0), y.mean(0)
-        x, y = x - mean_x, y - mean_y
-        norms, scales = _norms(x), _norms(y)
-        varying = norms > _constant(len(x), mean_x, epsilon(X))
-        unit = jnp.where(varying, x / jnp.where(varying, norms, 1), 0)
-        target = y / jnp.where(scales > 0, scales, 1)
-        support = _supports(unit, target, mask, k, rule)
-        chosen = _refit(x / jnp.where(varying, norms, 1), y, support)
-        A = _scatter(support, chosen, shape) / jnp.where(varying, norms, 1)
-        return with_bias(A, mean_x, mean_y)
-
-    return solve_precisely(fit, X, Y, mask)
+    options = (min(k, shape[1]), rule, epsilon(X))
+    return solve_precisely(functools.partial(_fit, options), X, Y, mask)
 
 
 def forward_select_from(
@@ -89,22 +76,8 @@ def forward_select_from(
     """`forward_select` from accumulated `Moments`, without the examples."""
     shape = jnp.shape(moments.xy)[::-1]
     mask = _checked(k, rule, mask, shape)
-    k = min(k, shape[1])
-
-    def fit(*parts: Array | None) -> LinearMap:
-        m, mask = Moments(*parts[:6]), parts[6]
-        norms = jnp.sqrt(jnp.diagonal(m.xx))
-        varying = norms > _constant(m.n, m.mean_x, epsilon(moments.xx))
-        scale = jnp.where(varying, 1 / jnp.where(varying, norms, 1), 0)
-        gram = m.xx * scale[:, None] * scale
-        cross = (m.xy * scale[:, None]).T
-        size = jnp.sqrt(m.yy)[:, None]
-        correlation = cross / jnp.where(size > 0, size, 1)
-        support = _select(*_single(gram, correlation), mask, k, rule)
-        chosen = _solve(_sub_gram(gram, support), _pick(cross, support), support)
-        return with_bias(_scatter(support, chosen, shape) * scale, m.mean_x, m.mean_y)
-
-    return solve_precisely(fit, *moments, mask)
+    options = (min(k, shape[1]), rule, epsilon(moments.xx))
+    return solve_precisely(functools.partial(_fit_from, options), *moments, mask)
 
 
 def _checked(
@@ -126,10 +99,6 @@ def _checked(
     return jnp.broadcast_to(mask, shape)
 
 
-def _norms(x: Array) -> Array:
-    return jnp.sqrt(jnp.sum(x**2, 0))
-
-
 def _constant(n: int | Array, mean: Array, eps: float) -> Array:
     """The norm that rounding alone gives a constant column after centring."""
     return 4 * eps * jnp.sqrt(n) * jnp.abs(mean)
@@ -139,20 +108,43 @@ def _single(*arrays: Array) -> list[Array]:
     return [a.astype(jnp.float32) for a in arrays]
 
 
-@functools.partial(jax.jit, static_argnames=("k", "rule"))
-def _supports(
-    unit: Float[Array, "n p"],
-    target: Float[Array, "n q"],
-    mask: Bool[Array, "q p"] | None,
-    k: int,
-    rule: str,
-) -> Int[Array, "q k"]:
-    unit, target = _single(unit, target)
+@functools.partial(jax.jit, static_argnums=0)
+def _fit(
+    options: tuple[int, str, float], x: Array, y: Array, mask: Array | None
+) -> LinearMap:
+    k, rule, eps = options
+    mean_x, mean_y = x.mean(0), y.mean(0)
+    x, y = x - mean_x, y - mean_y
+    norms, scales = (jnp.sqrt(jnp.sum(v**2, 0)) for v in (x, y))
+    scale = _inverse(norms, _constant(len(x), mean_x, eps))
+    x = x * scale
+    unit, target = _single(x, y * _inverse(scales, 0))
     dot = functools.partial(jnp.matmul, precision=lax.Precision.HIGHEST)
-    return _select(dot(unit.T, unit), dot(target.T, unit), mask, k, rule)
+    support = _select(dot(unit.T, unit), dot(target.T, unit), mask, k, rule)
+    A = _scatter(support, _refit(x, y, support), (y.shape[1], x.shape[1]))
+    return with_bias(A * scale, mean_x, mean_y)
 
 
-@functools.partial(jax.jit, static_argnames=("k", "rule"))
+@functools.partial(jax.jit, static_argnums=0)
+def _fit_from(options: tuple[int, str, float], *parts: Array | None) -> LinearMap:
+    k, rule, eps = options
+    m, mask = Moments(*parts[:6]), parts[6]
+    norms = jnp.sqrt(jnp.diagonal(m.xx))
+    scale = _inverse(norms, _constant(m.n, m.mean_x, eps))
+    gram, cross = m.xx * scale[:, None] * scale, (m.xy * scale[:, None]).T
+    correlation = cross * _inverse(jnp.sqrt(m.yy), 0)[:, None]
+    support = _select(*_single(gram, correlation), mask, k, rule)
+    own = gram[support[:, :, None], support[:, None, :]]
+    values = _solve(own, jnp.take_along_axis(cross, support, 1), support)
+    return with_bias(_scatter(support, values, cross.shape) * scale, m.mean_x, m.mean_y)
+
+
+def _inverse(norms: Array, least: Array | float | int) -> Array:
+    """1 / norms, and 0 for those that are not above the least."""
+    some = norms > least
+    return jnp.where(some, 1 / jnp.where(some, norms, 1), 0)
+
+
 def _select(
     gram: Float[Array, "p p"],
     correlation: Float[Array, "q p"],
@@ -214,27 +206,13 @@ def _refit(
 ) -> Float[Array, "q k"]:
     """Least squares of every target on its own columns, from the examples."""
 
-    @jax.jit
-    def run(x, y, support):
-        def row(pair):
-            target, chosen = pair
-            own = jnp.where(chosen >= 0, x[:, chosen], 0)
-            return own.T @ own, own.T @ target
+    def row(pair: tuple[Array, Array]) -> tuple[Array, Array]:
+        target, chosen = pair
+        own = jnp.where(chosen >= 0, x[:, chosen], 0)
+        return own.T @ own, own.T @ target
 
-        gram, cross = lax.map(row, (y.T, support), batch_size=BLOCK)
-        return _solve(gram, cross, support)
-
-    return run(x, y, support)
-
-
-def _sub_gram(
-    gram: Float[Array, "p p"], support: Int[Array, "q k"]
-) -> Float[Array, "q k k"]:
-    return gram[support[:, :, None], support[:, None, :]]
-
-
-def _pick(cross: Float[Array, "q p"], support: Int[Array, "q k"]) -> Array:
-    return jnp.take_along_axis(cross, support, 1)
+    gram, cross = lax.map(row, (y.T, support), batch_size=BLOCK)
+    return _solve(gram, cross, support)
 
 
 def _solve(

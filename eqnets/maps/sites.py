@@ -1,6 +1,7 @@
 """Where features sit on the image, and moving them from site to site: P_g, Omega."""
 
 import dataclasses
+import functools
 from collections.abc import Callable
 
 import jax
@@ -75,13 +76,16 @@ def permute_sites(
             f"features on a grid {grid.shape} are [B, {grid.shape[0]}, "
             f"{grid.shape[1]}, D]; got {jnp.shape(z)}"
         )
-    z = jnp.asarray(z)
-    if sampler == "gather":
-        return _gather(z, g, grid)
+    return (_gather if sampler == "gather" else _splat)(jnp.asarray(z), g, grid)
+
+
+@functools.partial(jax.jit, static_argnums=(1, 2))
+def _splat(z: Array, g: AffineMap, grid: Grid) -> Array:
     (moved,) = jax.linear_transpose(lambda v: _gather(v, g.inverse, grid), z)(z)
     return moved
 
 
+@functools.partial(jax.jit, static_argnums=(1, 2))
 def _gather(z: Array, g: AffineMap, grid: Grid) -> Array:
     reads = jnp.asarray(grid.reads(g), z.dtype)
     return resample(z, reads[..., 0], reads[..., 1], "bilinear", "zeros")
@@ -106,12 +110,10 @@ def neighbourhoods(
     """
     h, w = grid.shape
     if not 1 <= m <= min(h, w):
-        raise ValueError(
-            f"m goes from 1 to {min(h, w)} on a grid {grid.shape}; got {m}"
-        )
+        raise ValueError(f"m is from 1 to {min(h, w)} on a grid {grid.shape}; got {m}")
     reads = grid.reads(g, out)
     # Rounded first, so that a half is a half however it was computed.
-    first = np.floor(np.round(reads, 9) - (m - 1) / 2 + 0.5).astype(int)
+    first = np.ceil(np.round(reads, 9) - m / 2).astype(int)
     first = np.clip(first, 0, np.array([w, h]) - m)
     window = np.arange(m)
     rows, columns = (first[..., i, None] + window for i in (1, 0))

@@ -35,7 +35,7 @@ class Marked:
         calls: the structures of the layer's outputs in the calls of the last ``run``.
     """
 
-    def __init__(self, model: Callable, layer: str):
+    def __init__(self, model: Any, layer: str):
         if not callable(model):
             raise TypeError(f"expected a model to call, got {type(model).__name__}")
         self.model, self.layer = model, layer

@@ -8,6 +8,11 @@ from .figures import error_maps as error_maps
 from .figures import lee_bars as lee_bars
 from .figures import photographs as photographs
 from .figures import responses as responses
+from .maps import LayerMaps as LayerMaps
+from .maps import MapsMeasurement as MapsMeasurement
+from .maps import maps_figure as maps_figure
+from .maps import maps_page as maps_page
+from .maps import maps_table as maps_table
 from .measurement import ActionError as ActionError
 from .measurement import Consistency as Consistency
 from .measurement import Curve as Curve

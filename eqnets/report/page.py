@@ -1,6 +1,8 @@
 """The report as one self-contained HTML page."""
 
 import importlib.resources
+from collections.abc import Mapping
+from typing import Any
 
 from . import figures
 from .measurement import Measurement
@@ -32,6 +34,24 @@ def page(m: Measurement) -> str:
     Returns:
         The text of an HTML file.
     """
+    words = (exact, lee_symbol, number, output_words, percent, pretty, shift_words)
+    return render(
+        "page.html.jinja",
+        _drawn(m),
+        {f.__name__: f for f in words},
+        m=m,
+        p=output_symbol(m.readout),
+        stencils=sorted({e.stencil for e in m.lee.values() if e.stencil}),
+        tabled=TABLED_IMAGES,
+        full=figures.FULL,
+        curved=next((len(c.slope) for c in m.curves.values()), 0),
+    )
+
+
+def render(
+    template: str, drawn: Mapping[str, str], filters: Mapping[str, Any], **values: Any
+) -> str:
+    """Fill a template of this package with the style, figures (SVG) and values."""
     import jinja2
     from markupsafe import Markup
 
@@ -41,19 +61,15 @@ def page(m: Measurement) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    words = (exact, lee_symbol, number, output_words, percent, pretty, shift_words)
-    environment.filters.update({f.__name__: f for f in words})
-    source = importlib.resources.files(__package__).joinpath("page.html.jinja")
-    template = environment.from_string(source.read_text(encoding="utf-8"))
-    svg = {name: Markup(text) for name, text in _drawn(m).items()}
-    return template.render(
-        m=m,
-        svg=svg,
-        p=output_symbol(m.readout),
-        stencils=sorted({e.stencil for e in m.lee.values() if e.stencil}),
-        tabled=TABLED_IMAGES,
-        full=figures.FULL,
-        curved=next((len(c.slope) for c in m.curves.values()), 0),
+    environment.filters.update(filters)
+    folder = importlib.resources.files(__package__)
+    source, style = (
+        folder.joinpath(name).read_text(encoding="utf-8")
+        for name in (template, "page.css")
+    )
+    svg = {name: Markup(text) for name, text in drawn.items()}
+    return environment.from_string(source).render(
+        svg=svg, style=Markup(style), **values
     )
 
 
