@@ -218,32 +218,66 @@ def probe_affine(g: Callable[[Array], Array], shape: tuple[int, ...]) -> AffineM
     """Find the affine map that a transformation of images moves their content by.
 
     The images of the coordinates are transformed: g x reads x at g^-1 u, so that they
-    hold g^-1 u. The middle of the image is fitted, away from the boundary.
+    hold g^-1 u. Pixels that read beyond the border hold something else; so maps are
+    fitted to small windows, the one that most pixels agree with is taken, and fitted
+    again to all pixels that it reads from inside the image.
 
     Raises:
-        ValueError: the result is not affine in the middle.
+        ValueError: these pixels do not read affinely, or are too few to tell.
     """
     h, w = shape[1:3]
     row, column = np.mgrid[:h, :w] - np.array([h - 1, w - 1])[:, None, None] / 2
-    grid = np.stack([column, row], -1)
-    ramp = jnp.asarray(np.stack([grid[..., 0], grid[..., 1]]), jnp.float32)[..., None]
-    moved = np.asarray(g(ramp), np.float64)[..., 0]
-    if moved.shape != (2, h, w):
+    grid = np.stack([column, row, np.ones((h, w))], -1)
+    ramp = jnp.asarray(np.stack([column, row]), jnp.float32)[..., None]
+    moved = np.asarray(g(ramp), np.float64)
+    if moved.shape != (2, h, w, 1):
         raise ValueError(
-            f"the transformation turns images of {h} x {w} into {moved.shape[1:]}; its "
-            "geometry needs a square image: give an AffineMap, or a Transform"
+            f"the transformation turns images of {h} x {w} into {moved.shape[1:3]}; "
+            "its geometry needs a square image: give an AffineMap, or a Transform"
         )
-    radius = max(1.0, 0.25 * min(h, w))
-    middle = (np.abs(grid) <= radius).all(-1)
-    design = np.concatenate([grid[middle], np.ones((middle.sum(), 1))], 1)
-    read = moved[:, middle].T
-    solution = np.linalg.lstsq(design, read, rcond=None)[0].T
-    error = np.abs(design @ solution.T - read).max()
-    if error > STRAIGHT * max(h, w):
+    read = np.moveaxis(moved[..., 0], 0, -1)
+    tolerance = STRAIGHT * max(h, w)
+    found = [_agreement(grid, read, part, tolerance) for part in _windows(h, w)]
+    inside, _ = max(found, key=lambda pair: pair[1])
+    if np.linalg.matrix_rank(grid[inside]) < 3:
+        raise ValueError(
+            f"the transformation is not affine, or moves an image of {h} x {w} nearly "
+            "out of sight; give a Transform(apply, undo, geometry)"
+        )
+    solution = _least_squares(grid[inside], read[inside])
+    error = np.abs(grid[inside] @ solution - read[inside]).max()
+    if error > tolerance:
         raise ValueError(
             f"the transformation is not affine: coordinates are off by {error:.3g} "
             "pixels; give a Transform(apply, undo, geometry)"
         )
     near = np.round(solution * 2) / 2  # flips and quarter turns to the last digit
     exact = np.abs(solution - near).max() < 1e-4
-    return affine_map(near if exact else solution).inverse
+    return affine_map((near if exact else solution).T).inverse
+
+
+def _windows(h: int, w: int) -> list[tuple[slice, slice]]:
+    """Windows of an eighth of a side, five along each axis."""
+    size = min(h, w, max(3, min(h, w) // 8))
+    tops, lefts = (np.unique(np.linspace(0, n - size, 5).astype(int)) for n in (h, w))
+    return [(slice(i, i + size), slice(j, j + size)) for i in tops for j in lefts]
+
+
+def _agreement(
+    grid: np.ndarray, read: np.ndarray, window: tuple[slice, slice], tolerance: float
+) -> tuple[np.ndarray, int]:
+    """Pixels that a window's map reads from inside, and how many of them do so."""
+    solution = _least_squares(grid[window].reshape(-1, 3), read[window].reshape(-1, 2))
+    if abs(np.linalg.det(solution[:2])) < 1e-6:  # the same everywhere beyond the border
+        return np.zeros(grid.shape[:2], bool), 0
+    found = grid @ solution
+    # Interpolation of the border's pixels may use what is beyond.
+    margin = min(2, (min(grid.shape[:2]) - 1) // 4)
+    last = np.array([grid.shape[1] - 1, grid.shape[0] - 1]) / 2 - margin
+    inside = (np.abs(found) <= last + tolerance).all(-1)
+    agrees = np.abs(found - read).max(-1) <= tolerance
+    return inside, int((inside & agrees).sum())
+
+
+def _least_squares(grid: np.ndarray, read: np.ndarray) -> np.ndarray:
+    return np.linalg.lstsq(grid, read, rcond=None)[0]

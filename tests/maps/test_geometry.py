@@ -58,9 +58,24 @@ def test_the_geometry_of_an_action_is_its_warp(name, t, x64):
     np.testing.assert_allclose(found.matrix, made.geometry.matrix, atol=1e-5)
 
 
+@pytest.mark.parametrize("boundary", ["zeros", "reflect", "wrap"])
+@pytest.mark.parametrize("interpolation", ["bilinear", "cubic"])
+def test_probing_sees_past_the_border(boundary, interpolation, x64):
+    g = maps.rotate(20) @ maps.affine_map([[0.8, 0, 3.5], [0, 0.8, -2.5]])
+    g = maps.affine_map(g.matrix, boundary=boundary, interpolation=interpolation)
+    found = probe_affine(g, (1, 14, 11, 1))
+    np.testing.assert_allclose(found.matrix, g.matrix, atol=1e-5)
+
+
 def test_transforms_that_are_not_affine_are_refused():
-    with pytest.raises(ValueError, match="not affine"):
-        maps.as_transform(lambda x: x**2, X.shape)
+    for move in (
+        lambda x: x**2,
+        lambda x: x + 0.1 * x**2,
+        lambda x: jnp.roll(x, 8, 1) * 0,
+        lambda x: x.at[:, 4].set(x[:, 5]),
+    ):
+        with pytest.raises(ValueError, match="not affine"):
+            maps.as_transform(move, X.shape)
     with pytest.raises(TypeError, match="needs its time"):
         maps.as_transform(actions.rotation(), X.shape)
     with pytest.raises(TypeError, match="has none"):
