@@ -54,6 +54,7 @@ def forward_select(
         TypeError: not real numbers, or a mask that is not boolean.
         ValueError: an unknown rule, ``k`` below 1, or shapes that do not fit.
 
+    >>> import numpy as np
     >>> x = np.random.default_rng(0).normal(size=(50, 8))
     >>> f = forward_select(x, x[:, [3]] - 2 * x[:, [5]], 2)
     >>> f.A.round(9) + 0.0

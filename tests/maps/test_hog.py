@@ -134,16 +134,19 @@ def test_nine_hard_bins_break_flips_but_not_half_turns(x64):
     np.testing.assert_allclose(moved, permuted(whole, 9, lambda k: k - 9), atol=1e-12)
 
 
-def test_it_is_differentiable_even_where_the_image_is_flat(x64):
+def test_it_is_differentiable_and_finite_where_the_image_is_flat(x64):
     x = jnp.asarray(photograph_patches(2, 24)) / 255
-    flat = jnp.zeros_like(x)
-    for image in (x, flat):
+    for image in (x, jnp.zeros_like(x)):  # the length of a gradient has a kink at 0
         slope = jax.grad(lambda x: jnp.sum(maps.hog(x, soft=True) ** 2))(image)
         assert jnp.isfinite(slope).all()
-    v = jax.random.normal(jax.random.key(0), x.shape)
+    # A little noise, lest pixels are flat or gradients between two bins.
+    key, direction = jax.random.split(jax.random.key(0))
+    x = x + 0.01 * jax.random.normal(key, x.shape)
+    v = jax.random.normal(direction, x.shape)
     f = lambda t: maps.hog(x + t * v, soft=True)
     slope = jax.jvp(f, (0.0,), (1.0,))[1]
-    np.testing.assert_allclose(slope, (f(1e-7) - f(-1e-7)) / 2e-7, atol=1e-3)
+    assert abs(slope).max() > 1
+    np.testing.assert_allclose(slope, (f(1e-7) - f(-1e-7)) / 2e-7, atol=1e-5)
 
 
 def test_what_is_not_an_image_is_refused():
