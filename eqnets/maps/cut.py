@@ -38,7 +38,7 @@ class Cut:
         self._inputs: dict[Any, tuple[tuple[int, ...], Any]] = {}
 
     def phi(self, x: Array) -> PyTree[Array]:
-        """The output of the layer; what comes after it is not computed."""
+        """The output of the layer, as far as it is read; nothing after is computed."""
         x = jnp.asarray(x)
         parts = self._of(x.shape, x.dtype)
         if not parts.verified and not isinstance(x, jax.core.Tracer):
@@ -106,6 +106,10 @@ def cut(model: Any, layer: str, *, x: Array | None = None) -> Cut:
     layer and psi nothing before it. The split is made, checked for leaks and verified
     (psi(phi(x)) = f(x)) for each shape of x when it is first seen.
 
+    Where a layer returns several arrays and the rest of the model reads one of them
+    alone, phi returns that array: residual blocks of `eqnets.models.resnet` also return
+    the weights of their selection, or None. Where it reads more, phi returns all.
+
     Args:
         model: a Flax NNX module in evaluation mode, a bound Linen module, any callable
             Python object that holds its layers in attributes, lists or dictionaries, or
@@ -133,11 +137,7 @@ class _Parts:
         n_out = out_tree.num_leaves
         variables, outputs = _marked_variables(marked, flat, kept, n_out)
         self.verified = False
-        leaves = [jax.ShapeDtypeStruct(v.aval.shape, v.aval.dtype) for v in variables]
-        tree = marked.calls[0]  # None: one value, marked by a tag
-        self.z = leaves[0] if tree is None else jax.tree.unflatten(tree, leaves)
         (image,) = flat.jaxpr.invars
-        front, _ = needed(flat.jaxpr, variables, known=())
         back, uses = needed(flat.jaxpr, outputs, known=variables)
         if image in uses and image not in variables:
             raise LeakError(
@@ -145,10 +145,17 @@ class _Parts:
                 "layer's output: a residual or dense connection goes around it. Cut at "
                 "the whole block instead"
             )
-        if not any(v in uses for v in variables):
+        read = [v for v in variables if v in uses]
+        if not read:
             raise ValueError(
                 f"the model's output does not depend on the layer {marked.layer!r}"
             )
+        tree = marked.calls[0]  # None: one value, marked by a tag
+        if len(read) == 1:
+            tree, variables = None, read
+        leaves = [jax.ShapeDtypeStruct(v.aval.shape, v.aval.dtype) for v in variables]
+        self.z = leaves[0] if tree is None else jax.tree.unflatten(tree, leaves)
+        front, _ = needed(flat.jaxpr, variables, known=())
         consts = list(flat.consts)
         self.traced = any(isinstance(c, jax.core.Tracer) for c in consts)
         bound = flat.jaxpr.constvars

@@ -141,8 +141,9 @@ def fit_equivariance(
     features = jax.eval_shape(cut.phi, jax.ShapeDtypeStruct((1, *x.shape[1:]), x.dtype))
     if not hasattr(features, "shape") or features.ndim not in (2, 4):
         raise ValueError(
-            "M_g is fitted to features [B, h, w, D] or [B, D]; the layer "
-            f"{cut.layer!r} gives {jax.tree.map(jnp.shape, features)}"
+            "M_g is fitted to one array of features, [B, h, w, D] or [B, D]; the rest "
+            f"of the model reads {jax.tree.map(jnp.shape, features)} from the layer "
+            f"{cut.layer!r}. Cut at another layer, one that passes on a single array"
         )
     d = features.shape[-1]
     if features.ndim == 2:

@@ -34,6 +34,11 @@ class Both(nnx.Module):
 
 def net():
     return Net()
+
+def resnet():
+    from eqnets import models
+
+    return models.resnet(18, 5, stem="cifar", width=4, rngs=nnx.Rngs(0))
 """
 
 
@@ -51,8 +56,8 @@ def folder(tmp_path_factory):
     return folder
 
 
-def run(folder, *extra, transform="hflip"):
-    options = ["--model", f"{folder / 'net.py'}:net", "--size", "16"]
+def run(folder, *extra, transform="hflip", model="net"):
+    options = ["--model", f"{folder / 'net.py'}:{model}", "--size", "16"]
     options += ["--images", str(folder / "images"), "--out", str(folder / "out")]
     return cli.main(["maps", transform, *options, *extra])
 
@@ -72,6 +77,16 @@ def test_an_invariant_layer_shows_in_the_report(folder, capsys):
     assert page == report.maps_page(found)
     assert "<svg" in page
     assert "http" not in page.replace("http://www.w3.org", "")
+
+
+def test_a_residual_network_is_cut_at_its_blocks(folder):
+    options = {"model": "resnet", "transform": "rotate:90"}
+    assert run(folder, "--layers", "layer1.0", **options) == 0
+    text = (folder / "out" / "results.json").read_text()
+    found = report.MapsMeasurement.from_json(text)
+    (row,) = found.layers
+    assert row.shape == (16, 16, 4)
+    assert 0 < row.mapped_fvu < row.permuted_fvu
 
 
 def test_wrong_use_is_one_line(folder, capsys):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from flax import linen, nnx
 
-from eqnets import functional, maps, models
+from eqnets import actions, functional, maps, models, nn
 
 X = jax.random.normal(jax.random.key(0), (4, 12, 12, 3))
 
@@ -92,6 +92,47 @@ def test_a_way_around_the_layer_is_a_leak(layer):
     net = functional.evaluation(models.efficientnet_lite(0, 5, rngs=nnx.Rngs(0)))
     with pytest.raises(ValueError, match="residual"):
         maps.cut(net, "blocks.2.expand", x=jnp.ones((1, 32, 32, 3)))
+
+
+def test_what_only_the_layer_knows_is_left_out():
+    """A sampling layer returns its selection too, which a classifier does not read."""
+
+    class Selecting(nnx.Module):
+        def __init__(self, *, rngs):
+            self.down = nn.LearnablePolyphaseDown(3, rngs=rngs)
+            self.head = nnx.Linear(3, 5, rngs=rngs)
+
+        def __call__(self, x):
+            y, _ = self.down(x)
+            return self.head(y.mean((1, 2)))
+
+    net = Selecting(rngs=nnx.Rngs(0))
+    cut = maps.cut(net, "down")
+    np.testing.assert_array_equal(cut.phi(X), net.down(X)[0])
+    np.testing.assert_allclose(cut(X), net(X), rtol=1e-5, atol=1e-6)
+    fit = maps.fit_equivariance(cut, actions.hflip, X, m=1)
+    assert fit(cut.phi(X)).shape == (4, 6, 6, 3)
+
+
+def test_all_is_passed_on_where_more_than_one_array_is_read():
+    class Pair(nnx.Module):
+        def __call__(self, x):
+            return {"even": x[..., ::2], "odd": x[..., 1::2], "none": None}
+
+    class Both(nnx.Module):
+        def __init__(self):
+            self.pair = Pair()
+
+        def __call__(self, x):
+            z = self.pair(x)
+            return z["even"].sum((1, 2)), z["odd"].max((1, 2))
+
+    cut = maps.cut(Both(), "pair")
+    z = cut.phi(X)
+    assert set(z) == {"even", "odd", "none"}
+    np.testing.assert_allclose(cut.psi(z)[1], X[..., 1::2].max((1, 2)))
+    with pytest.raises(ValueError, match="passes on a single array"):
+        maps.fit_equivariance(cut, actions.hflip, X)
 
 
 def test_a_cut_is_a_snapshot_of_the_parameters():
