@@ -12,6 +12,8 @@ from jax import lax
 
 from eqnets import io
 
+from . import fashion_mnist
+
 RESULTS = Path(__file__).parent / "results"
 
 
@@ -87,9 +89,7 @@ LAYERS = ("c1", "c2", "c3", "c4", "c5")
 
 def fashion(split: str, limit: int) -> tuple[np.ndarray, np.ndarray]:
     """Fashion-MNIST framed to ``[N, 32, 32, 1]`` in [0, 1], and labels."""
-    from .lps_table1 import load as load_images
-
-    x, y = load_images(split, limit)
+    x, y = fashion_mnist.load(split, limit)
     return x[..., :1], y
 
 
