@@ -44,7 +44,7 @@ def pose_templates(
 
 
 def fit_template(
-    features: Float[Array | np.ndarray, "n g q"],
+    features: ArrayLike,
     poses: ArrayLike,
     *,
     lam: float = 1e-3,

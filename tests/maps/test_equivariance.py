@@ -93,13 +93,13 @@ def test_an_orbit_pooled_layer_is_all_invariant_and_the_first_is_not():
 @pytest.mark.parametrize("loss", ["task", "l2_relu"])
 def test_descent_from_the_identity_finds_a_better_map_and_keeps_the_best(loss):
     cut = CUTS["group"]
-    how = maps.Descent(steps=60, rate=0.03, every=10)
+    how = maps.Descent(steps=40, rate=0.03, every=10)
     options = {"loss": loss, "m": 1, "descent": how, "start": "identity", "grid": GRID}
     fit = maps.fit_equivariance(cut, actions.rot90, X, LABELS, **options)
     again = maps.fit_equivariance(cut, actions.rot90, X, LABELS, **options)
     np.testing.assert_array_equal(fit.kernel, again.kernel)
     held = fit.history[:, 1]
-    assert held.min() < 0.5 * held[0]
+    assert held.min() < 0.6 * held[0]
     if loss == "task":
         plain = maps.error_rate(
             lambda x: cut.psi(cut.phi(actions.rot90(x, 3))), X, LABELS
@@ -175,20 +175,24 @@ class TestPose:
 
 class TestInversion:
     def test_a_pre_image_has_the_features(self):
-        from .patches import photograph_patches
-
-        x = jnp.asarray(photograph_patches(2, 24) / 255, jnp.float32)
-        phi = lambda x: maps.hog(x, soft=True, cell=4)
-        key = jax.random.key(0)
-        found = maps.invert(phi, phi(x), (24, 24, 1), key=key, steps=150, tv=1e-3)
-        assert found.image.shape == x.shape
-        assert (found.residual < 0.3).all()
-        assert found.losses[-1] < 0.1 * found.losses[0]
-        smooth = maps.invert(phi, phi(x), (24, 24, 1), key=key, steps=150, tv=10.0)
-        rough = [maps.total_variation(v.image).mean() for v in (found, smooth)]
-        assert rough[1] < 0.5 * rough[0]
+        phi, key = CUTS["lift"].phi, jax.random.key(0)
+        z = phi(X[:2])
+        options = {"key": key, "steps": 100, "limits": (-4.0, 4.0)}
+        found = maps.invert(phi, z, (8, 8, 1), tv=1e-4, **options)
+        assert (found.residual < 0.1).all()
+        assert found.losses[-1] < 0.05 * found.losses[0]
+        error = jnp.linalg.norm(found.image - X[:2]) / jnp.linalg.norm(X[:2])
+        assert error < 0.2  # filters of all orientations keep the image
         with pytest.raises(ValueError, match="gives"):
-            maps.invert(phi, phi(x), (32, 32, 1), key=key)
+            maps.invert(phi, z[..., 1:], (8, 8, 1), **options)
+
+    def test_total_variation_smooths(self):
+        rough = []
+        for tv in (0.0, 100.0):
+            options = {"key": jax.random.key(0), "steps": 50, "tv": tv}
+            made = maps.invert(jnp.tanh, jnp.tanh(X[:1]), (8, 8, 1), **options)
+            rough.append(maps.total_variation(made.image)[0])
+        assert rough[1] < 0.1 * rough[0]
 
     def test_total_variation_by_hand(self):
         x = jnp.array([[0.0, 1.0], [0.0, 3.0]]).reshape(1, 2, 2, 1)
