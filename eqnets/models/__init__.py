@@ -11,7 +11,11 @@ from .pretrained import imagenet_classes as imagenet_classes
 from .pretrained import load_pretrained as load_pretrained
 from .resnet import ResNet as ResNet
 from .resnet import resnet as resnet
+from .timm_vit import vit_from_timm as vit_from_timm
 from .torch_names import efficientnet_lite_from_torch as efficientnet_lite_from_torch
 from .torch_resnet import resnet_from_torch as resnet_from_torch
+from .vit import VisionTransformer as VisionTransformer
+from .vit import ViTShape as ViTShape
+from .vit import vit as vit
 from .weights import load_weights as load_weights
 from .weights import save_weights as save_weights
