@@ -26,3 +26,5 @@ from .segmentation import mean_iou as mean_iou
 from .segmentation import segmentation_consistency as segmentation_consistency
 from .shift_checks import ShiftReport as ShiftReport
 from .shift_checks import check_equivariance as check_equivariance
+from .subnetworks import SubnetworkErrors as SubnetworkErrors
+from .subnetworks import subnetwork_lee as subnetwork_lee
