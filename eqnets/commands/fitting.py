@@ -13,7 +13,7 @@ from eqnets import io, maps, report
 from . import network
 from .errors import CommandError
 from .maps import parse_transform
-from .measuring import versions
+from .job import versions
 from .progress import Stages
 
 if TYPE_CHECKING:

@@ -100,13 +100,13 @@ class Measure:
             # The first import of JAX: seconds that `--help` and typos do not wait for.
             from eqnets import report
 
-            from . import measuring, output
+            from . import job, measuring, output
 
         output.check_writable(self.out)
-        job = measuring.prepare(self, stages)
-        top = measuring.classify(job, stages)
-        print(report.top_table(job.images, top), end="\n\n", flush=True)
-        m = measuring.measure_all(job, top, stages, command)
+        work = job.prepare(self, measuring.built_actions(self), stages)
+        top = job.classify(work, stages)
+        print(report.top_table(work.images, top), end="\n\n", flush=True)
+        m = measuring.measure_all(work, top, stages, command)
         with stages.stage("writing the report"):
             files = {"index.html": report.page(m), "results.json": m.to_json()}
             output.write_together(self.out, files)

@@ -1,22 +1,18 @@
 """What ``eqnets measure`` computes, stage by stage."""
 
 import dataclasses
-import functools
-import importlib.metadata
-import platform
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, UInt8
+from jaxtyping import Array, Float
 
-import eqnets
-from eqnets import actions, io, measure, report
+from eqnets import actions, measure, report
 
-from . import network
 from .errors import CommandError, UsageError
+from .job import Job, versions
 from .progress import Stages
 
 if TYPE_CHECKING:
@@ -33,80 +29,6 @@ MAPPED = ("translation_x", "rotation", "scaling")
 MAP_BLOCKS = 56
 #: Photographs with response curves and error maps, which take the time.
 CLOSE = 4
-TOP = 5
-
-
-@dataclasses.dataclass(frozen=True)
-class Job:
-    """What is to be measured, found and checked.
-
-    Attributes:
-        options: of the command line.
-        network: the network, with its preprocessing.
-        images: names of the photographs.
-        photographs: uint8 [h, w, 3], of any sizes.
-        actions: by name.
-        shape: height, width and channels of the network's input.
-        logits: the network, compiled once.
-    """
-
-    options: "Measure"
-    network: network.Network
-    images: tuple[str, ...]
-    photographs: list[UInt8[np.ndarray, "_ _ 3"]]
-    actions: dict[str, Any]
-    shape: tuple[int, int, int]
-    logits: Callable[[Array], Float[Array, "b k"]]
-
-    def batches(self, *, larger: bool = False) -> Iterator[Float[Array, "b h w c"]]:
-        """The preprocessed photographs, a batch at a time."""
-        step = self.options.batch_size
-        for start in range(0, len(self.images), step):
-            yield jnp.asarray(self._inputs(start, start + step, larger))
-
-    def shown(self) -> Float[Array, "b h w c"]:
-        """The preprocessed photographs that the figures show."""
-        return jnp.asarray(self._inputs(0, self.options.shown, False))
-
-    def _inputs(self, start: int, stop: int, larger: bool) -> np.ndarray:
-        chosen = self.photographs[start:stop]
-        made = [self.network.input(p, larger=larger) for p in chosen]
-        for name, x in zip(self.images[start:stop], made, strict=True):
-            if x.shape != made[0].shape:
-                raise CommandError(
-                    f"the preprocessing gives inputs of different shapes: "
-                    f"{list(made[0].shape)} for {self.images[start]}, "
-                    f"{list(x.shape)} for {name}; resize and crop to one"
-                )
-        return np.stack(made)
-
-
-def prepare(options: "Measure", stages: Stages) -> Job:
-    """Find the actions, the photographs and the network.
-
-    Raises:
-        CommandError: one of them is not there or is not what it should be.
-    """
-    chosen = _actions(options)
-    with stages.stage("reading the photographs"):
-        images, photographs = _photographs(options)
-    with stages.stage(f"loading {options.model}"):
-        found = network.load(options.model, options.weights, size=options.size)
-        shape = found.input(photographs[0]).shape
-    logits = _compiled(found, min(options.batch_size, len(images)))
-    return Job(options, found, images, photographs, chosen, shape, logits)
-
-
-def classify(job: Job, stages: Stages) -> tuple[tuple[report.Guess, ...], ...]:
-    """The likeliest classes of each photograph, likeliest first."""
-    rows = []
-    with stages.stage("classifying", len(job.images)) as advance:
-        for x in job.batches():
-            logits = job.logits(x)
-            _check_logits(job, logits)
-            rows += [_top(job, row) for row in np.asarray(jax.nn.softmax(logits))]
-            advance(len(rows))
-    return tuple(rows)
 
 
 def measure_all(
@@ -144,7 +66,12 @@ def measure_all(
     )
 
 
-def _actions(options: "Measure") -> dict[str, Any]:
+def built_actions(options: "Measure") -> dict[str, Any]:
+    """The actions that the options name.
+
+    Raises:
+        UsageError: options that do not go together.
+    """
     try:
         built = actions.standard(
             interpolation=options.interpolation,
@@ -154,59 +81,6 @@ def _actions(options: "Measure") -> dict[str, Any]:
     except ValueError as error:
         raise UsageError(str(error)) from error
     return {name: built[name] for name in options.actions}
-
-
-def _photographs(
-    options: "Measure",
-) -> tuple[tuple[str, ...], list[UInt8[np.ndarray, "_ _ 3"]]]:
-    if options.images is None:
-        names, photographs = io.sample_photographs()
-    else:
-        names, photographs = io.load_images(options.images)
-    return tuple(names), list(photographs)
-
-
-def _compiled(
-    found: network.Network, batch: int
-) -> Callable[[Array], Float[Array, "b k"]]:
-    """Compile a network for batches of one size; smaller ones are filled up.
-
-    Its arrays are arguments of the compiled function where it is a pytree.
-    """
-    if jax.tree_util.all_leaves([found.scores]):
-        run = jax.jit(found.scores)
-    else:
-        run = functools.partial(jax.jit(lambda f, x: f(x)), found.scores)
-
-    def logits(x: Float[Array, "b h w c"]) -> Float[Array, "b k"]:
-        missing = max(0, batch - len(x))
-        filled = jnp.concatenate([x, jnp.repeat(x[-1:], missing, 0)])
-        scores = run(filled)
-        if jnp.ndim(scores) != 2 or len(scores) != len(filled):
-            raise CommandError(
-                f"eqnets measure needs a network that gives logits [B, K], here "
-                f"[{len(filled)}, K]; {found.name} gives {list(jnp.shape(scores))}"
-            )
-        return scores[: len(x)]
-
-    return logits
-
-
-def _check_logits(job: Job, logits: Float[Array, "b k"]) -> None:
-    name, names = job.network.name, job.network.class_names
-    if names is not None and len(names) != logits.shape[1]:
-        raise CommandError(
-            f"{name} has {logits.shape[1]} outputs but {len(names)} class names"
-        )
-    if not jnp.isfinite(logits).all():
-        raise CommandError(f"{name} gives logits that are not finite")
-
-
-def _top(job: Job, probabilities: np.ndarray) -> tuple[report.Guess, ...]:
-    order = np.argsort(-probabilities, kind="stable")[:TOP]
-    return tuple(
-        report.Guess(job.network.label(int(i)), float(probabilities[i])) for i in order
-    )
 
 
 def _lee(job: Job, f: Any, stages: Stages) -> dict[str, report.ActionError]:
@@ -296,7 +170,7 @@ def _mean_over_batches(
 
 
 def _curves(job: Job, f: Any, stages: Stages) -> dict[str, report.Curve]:
-    x, curves = job.shown()[:CLOSE], {}
+    x, curves = job.first(job.options.shown)[:CLOSE], {}
     with stages.stage("response curves", len(job.actions)) as advance:
         for name, action in job.actions.items():
             reach = REACH.get(name.split("_")[0], USUAL_REACH)
@@ -313,7 +187,7 @@ def _curves(job: Job, f: Any, stages: Stages) -> dict[str, report.Curve]:
 
 
 def _pictures(job: Job, f: Any, stages: Stages) -> report.Pictures:
-    x, maps = job.shown(), {}
+    x, maps = job.first(job.options.shown), {}
     close = x[:CLOSE]
     block = max(1, -(-max(job.shape[:2]) // MAP_BLOCKS))
     order = [name for name in MAPPED if name in job.actions]
@@ -342,17 +216,4 @@ def _settings(job: Job) -> dict[str, Any]:
     return {
         name: value if isinstance(value, int | tuple | None) else str(value)
         for name, value in kept.items()
-    }
-
-
-def versions() -> dict[str, str]:
-    """The versions of what made the numbers, and the device."""
-    device = jax.devices()[0]
-    return {
-        "eqnets": eqnets.__version__,
-        "Python": platform.python_version(),
-        "JAX": jax.__version__,
-        "Flax": importlib.metadata.version("flax"),
-        "NumPy": np.__version__,
-        "device": device.device_kind,
     }
