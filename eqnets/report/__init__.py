@@ -1,13 +1,25 @@
 """Reports of a measurement: figures, text tables, and one self-contained HTML page.
 
-Everything here is a pure function of a `Measurement`, which is plain data. matplotlib
-and Jinja2 are imported when a figure or a page is made, not with this package.
+Everything here is a pure function of a `Measurement` or a `LayerReport`, which are
+plain data. matplotlib and Jinja2 are imported when a figure or a page is made, not with
+this package.
 """
 
 from .figures import error_maps as error_maps
 from .figures import lee_bars as lee_bars
 from .figures import photographs as photographs
 from .figures import responses as responses
+from .layer_figures import KIND_COLOURS as KIND_COLOURS
+from .layer_figures import contributions as contributions
+from .layer_figures import convergence as convergence
+from .layer_figures import subnetworks as subnetworks
+from .layer_page import layer_lines as layer_lines
+from .layer_page import layer_page as layer_page
+from .layer_page import layer_table as layer_table
+from .layers import Compilation as Compilation
+from .layers import Convergence as Convergence
+from .layers import LayerReport as LayerReport
+from .layers import Subnetworks as Subnetworks
 from .maps import LayerMaps as LayerMaps
 from .maps import MapsMeasurement as MapsMeasurement
 from .maps import maps_figure as maps_figure

@@ -143,5 +143,4 @@ def maps_figure(m: MapsMeasurement) -> "matplotlib.figure.Figure":
 def maps_page(m: MapsMeasurement) -> str:
     """The report as one self-contained HTML page; names are escaped."""
     drawn = {"layers": to_svg(maps_figure(m), "layers")}
-    filters = {"percent": percent, "number": number}
-    return render("maps.html.jinja", drawn, filters, m=m)
+    return render("maps.html.jinja", drawn, m=m)

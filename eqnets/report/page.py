@@ -1,7 +1,6 @@
 """The report as one self-contained HTML page."""
 
 import importlib.resources
-from collections.abc import Mapping
 from typing import Any
 
 from . import figures
@@ -34,11 +33,9 @@ def page(m: Measurement) -> str:
     Returns:
         The text of an HTML file.
     """
-    words = (exact, lee_symbol, number, output_words, percent, pretty, shift_words)
     return render(
         "page.html.jinja",
         _drawn(m),
-        {f.__name__: f for f in words},
         m=m,
         p=output_symbol(m.readout),
         stencils=sorted({e.stencil for e in m.lee.values() if e.stencil}),
@@ -48,29 +45,33 @@ def page(m: Measurement) -> str:
     )
 
 
-def render(
-    template: str, drawn: Mapping[str, str], filters: Mapping[str, Any], **values: Any
-) -> str:
-    """Fill a template of this package with the style, figures (SVG) and values."""
+def render(template: str, svg: dict[str, str], **values: Any) -> str:
+    """Fill a template of this package.
+
+    Args:
+        template: its file.
+        svg: figures, which are not escaped.
+        **values: what else the template reads; texts are escaped.
+    """
     import jinja2
     from markupsafe import Markup
 
     environment = jinja2.Environment(
+        loader=jinja2.FunctionLoader(_source),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(filters)
-    folder = importlib.resources.files(__package__)
-    source, style = (
-        folder.joinpath(name).read_text(encoding="utf-8")
-        for name in (template, "page.css")
-    )
-    svg = {name: Markup(text) for name, text in drawn.items()}
-    return environment.from_string(source).render(
-        svg=svg, style=Markup(style), **values
-    )
+    words = (exact, lee_symbol, number, output_words, percent, pretty, shift_words)
+    environment.filters.update({f.__name__: f for f in words})
+    figures = {name: Markup(text) for name, text in svg.items()}
+    return environment.get_template(template).render(svg=figures, **values)
+
+
+def _source(name: str) -> str:
+    file = importlib.resources.files(__package__).joinpath(name)
+    return file.read_text(encoding="utf-8")
 
 
 def _drawn(m: Measurement) -> dict[str, str]:
