@@ -16,8 +16,9 @@ DESCRIPTION = """\
 Does this network respect this symmetry, by how much does it fail, where?
 
 `eqnets measure` alone measures EfficientNet-Lite0 on photographs and writes a report
-to report/. `eqnets maps vflip` finds the layers where it becomes invariant to a
-transformation. `eqnets basis GROUP REP` finds the weight-sharing basis of a group.
+to report/. `eqnets layerwise` says which of its layers break equivariance. `eqnets maps
+vflip` finds the layers where it becomes invariant to a transformation. `eqnets basis
+GROUP REP` finds the weight-sharing basis of a group.
 `eqnets COMMAND --help` lists the options of a command.
 """
 INTERRUPTED = 130
@@ -93,6 +94,7 @@ def _parse(arguments: list[str]) -> Any:
             return tyro.extras.subcommand_cli_from_dict(
                 {
                     "measure": commands.Measure,
+                    "layerwise": commands.Layerwise,
                     "maps": commands.Maps,
                     "basis": commands.SolveBasis,
                 },

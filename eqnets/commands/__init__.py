@@ -8,5 +8,6 @@ that ``eqnets --help`` answers at once.
 from .basis import SolveBasis as SolveBasis
 from .errors import CommandError as CommandError
 from .errors import UsageError as UsageError
+from .layerwise import Layerwise as Layerwise
 from .maps import Maps as Maps
 from .measure import Measure as Measure

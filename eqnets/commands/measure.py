@@ -122,10 +122,7 @@ class Measure:
         """
         if not self.actions:
             raise UsageError(f"--actions needs at least one of {', '.join(ACTIONS)}")
-        if ":" not in self.model and self.model not in PRETRAINED:
-            error = unknown("model", self.model, PRETRAINED)
-            hint = "one of your own is package.module:function or file.py:function"
-            raise UsageError(f"{error}; {hint}")
+        check_model(self.model)
         for name in self.actions:
             if name not in ACTIONS:
                 raise unknown("action", name, ACTIONS)
@@ -137,3 +134,15 @@ class Measure:
             if getattr(self, option) < 1:
                 flag = "--" + option.replace("_", "-")
                 raise UsageError(f"{flag} is at least 1; got {getattr(self, option)}")
+
+
+def check_model(name: str) -> None:
+    """Find out whether a model's name can be one, before anything slow happens.
+
+    Raises:
+        UsageError: it cannot.
+    """
+    if ":" not in name and name not in PRETRAINED:
+        error = unknown("model", name, PRETRAINED)
+        hint = "one of your own is package.module:function or file.py:function"
+        raise UsageError(f"{error}; {hint}")
