@@ -12,8 +12,8 @@ from eqnets import io, maps, report
 
 from . import network
 from .errors import CommandError
-from .maps import parse_transform
 from .job import versions
+from .maps import parse_transform
 from .progress import Stages
 
 if TYPE_CHECKING:
