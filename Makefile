@@ -40,6 +40,7 @@ format: setup  ## rewrite the code in the house style
 
 bench: setup  ## the benchmarks: ratios in one run, printed and saved
 	$(PY) -m benchmarks.lee
+	$(PY) -m benchmarks.layerwise
 	$(PY) -m benchmarks.polyphase --size 32
 	$(PY) -m benchmarks.solver
 

@@ -31,7 +31,7 @@ def images(shape=(2, 16, 12, 3), dtype=jnp.float64):
 
 def kernel(h, w, cin, cout, seed=1):
     key = jax.random.key(seed)
-    return jax.random.normal(key, (h, w, cin, cout), jnp.float64) / (h * w * cin) ** 0.5
+    return jax.random.normal(key, (h, w, cin, cout)) / (h * w * cin) ** 0.5
 
 
 def conv(x, k, stride=1, padding="SAME", mode=None):
