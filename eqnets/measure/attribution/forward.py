@@ -59,6 +59,8 @@ class Forward:
         self.segments = cut(network, self.chunk)
         self.wanted = needed_constants(network)
         self.prepare = jax.jit(constants(network))
+        self._moved_input = jax.jit(lambda x: network.action.tangent(x)[None])
+        self._moved_output = jax.jit(lambda y: network.generator(network.output, y))
         self._compiled = jax.jit(self._push, static_argnums=(0, 1))
 
     def __call__(
@@ -71,7 +73,7 @@ class Forward:
         for first, origin in enumerate(self.segments):
             rows: list[Rows] = [None] * len(states[first])
             if not first:
-                rows = [self.network.action.tangent(x)[None]]
+                rows = [self._moved_input(x)]
             for at in range(first, len(self.segments)):
                 segment = self.segments[at]
                 arrays = [held[v] for v in segment.consts]
@@ -83,7 +85,7 @@ class Forward:
             found.append(rows[-1][: len(origin.starts)])
             states[first] = []  # no later layer needs it
         total, *_ = found[0]
-        still = self.network.generator(self.network.output, states[-1][-1])
+        still = self._moved_output(states[-1][-1])
         if still is not None:
             total = total - still
         return jnp.concatenate(found)[1:], total
