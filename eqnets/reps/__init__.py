@@ -24,5 +24,6 @@ from eqnets.reps.irreps import frequency as frequency
 from eqnets.reps.irreps import harmonic as harmonic
 from eqnets.reps.irreps import subrep as subrep
 from eqnets.reps.irreps import symmetric_power as symmetric_power
+from eqnets.reps.restrict import restrict as restrict
 from eqnets.reps.solve import clear_cache as clear_cache
 from eqnets.reps.solve import equivariant_basis as equivariant_basis

@@ -1,0 +1,54 @@
+"""Which equivariant quadratic form a pair of representations gets."""
+
+from functools import lru_cache
+
+import jax
+from jax import Array
+
+from eqnets.nn.coupled_form import CoupledForm
+from eqnets.nn.linear_forms import LinearForm, Params, init, linear_form
+from eqnets.reps import Rep
+from eqnets.reps.base import Sum, sum_of
+from eqnets.reps.isotypic import irrep_table
+
+
+class LiftedForm:
+    """L(u (x) x) with an equivariant linear L: for groups that are not reductive.
+
+    u holds, of each kind of summand, one mixture of its copies.
+    """
+
+    def __init__(self, rep_in: Rep, rep_out: Rep):
+        terms = rep_in.terms if isinstance(rep_in, Sum) else ((1, rep_in),)
+        left = sum_of(list(dict.fromkeys(t for _, t in terms)))
+        self.mix: LinearForm = linear_form(rep_in, left)
+        self.lift: LinearForm = linear_form(left * rep_in, rep_out)
+
+    def init(self, key: Array, gain: float) -> Params:
+        """Parameters of the mixtures and of L."""
+        a, b = jax.random.split(key)
+        mix, lift = init(self.mix, a), init(self.lift, b, gain=gain)
+        return {f"mix_{k}": v for k, v in mix.items()} | {
+            f"lift_{k}": v for k, v in lift.items()
+        }
+
+    def apply(self, params: Params, x: Array) -> Array:
+        """B(x, x) of columns, ``[n_in, B] -> [n_out, B]``."""
+        u = self.mix.apply(_under(params, "mix_"), x)
+        pairs = (u[:, None] * x[None]).reshape(-1, x.shape[-1])
+        return self.lift.apply(_under(params, "lift_"), pairs)
+
+
+def _under(params: Params, prefix: str) -> Params:
+    return {
+        k.removeprefix(prefix): v for k, v in params.items() if k.startswith(prefix)
+    }
+
+
+@lru_cache(maxsize=64)
+def bilinear_form(rep_in: Rep, rep_out: Rep) -> CoupledForm | LiftedForm:
+    """The form for a pair of representations, solved once."""
+    table = irrep_table(rep_in, rep_out)
+    if table is None:
+        return LiftedForm(rep_in, rep_out)
+    return CoupledForm(rep_in, rep_out, table)
