@@ -3,8 +3,21 @@
 Images are ``[B, H, W, C]``, logits ``[B, K]``.
 """
 
+from .allocate import uniform_rep as uniform_rep
+from .convert import dense_linear as dense_linear
+from .convert import restrict_to_subgroup as restrict_to_subgroup
+from .convert import to_dense as to_dense
+from .dynamics import hamiltonian_field as hamiltonian_field
+from .dynamics import integrate as integrate
 from .efficientnet_lite import EfficientNetLite as EfficientNetLite
 from .efficientnet_lite import efficientnet_lite as efficientnet_lite
+from .emlp import EMLP as EMLP
+from .emlp import emlp as emlp
+from .gcnn import gcnn as gcnn
+from .mlp import MLP as MLP
+from .mlp import augmented as augmented
+from .mlp import group_samples as group_samples
+from .mlp import mlp as mlp
 from .preprocess import Preprocess as Preprocess
 from .pretrained import Pretrained as Pretrained
 from .pretrained import imagenet_classes as imagenet_classes

@@ -1,0 +1,78 @@
+"""Networks as vector fields: Hamiltonian systems and neural ODEs."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+from jaxtyping import Float
+
+from eqnets.io.extras import extra_package
+from eqnets.polyphase.phases import AnyArray
+
+Field = Callable[[Array], Array]
+
+
+def hamiltonian_field(energy: Callable[[Array], Array]) -> Field:
+    """(dq/dt, dp/dt) = (dH/dp, -dH/dq) of H(q, p) (Greydanus et al., 2019).
+
+    Args:
+        energy: ``[..., 2 n] -> [..., 1]``, such as an `emlp` to a scalar. Where
+            it is invariant the field is equivariant, and momenta are conserved.
+
+    Returns:
+        The field ``[..., 2 n] -> [..., 2 n]``; z holds q, then p.
+
+    >>> field = hamiltonian_field(lambda z: (z**2).sum(-1, keepdims=True) / 2)
+    >>> field(jnp.array([1.0, 0.0])).tolist()  # a harmonic oscillator
+    [0.0, -1.0]
+    """
+
+    def field(z):
+        gradient = jax.grad(lambda z: energy(z).sum())(z)
+        q, p = jnp.split(gradient, 2, axis=-1)
+        return jnp.concatenate([p, -q], axis=-1)
+
+    return field
+
+
+def integrate(
+    field: Field,
+    z0: Float[AnyArray, "b n"],
+    times: Float[AnyArray, " t"],
+    *,
+    rtol: float = 1e-6,
+    atol: float = 1e-6,
+) -> Float[Array, "b t n"]:
+    """Solutions of dz/dt = field(z) at given times, by Dormand-Prince 5(4) of diffrax.
+
+    The trajectories are solved together with one step size. Differentiable in z0 and in
+    what the field closes over.
+
+    Args:
+        field: ``[B, n] -> [B, n]``.
+        z0: the states at ``times[0]``, ``[B, n]``.
+        times: ``[T]``, increasing.
+        rtol: relative tolerance of a step.
+        atol: absolute tolerance of a step.
+
+    Returns:
+        ``[B, T, n]``.
+
+    Raises:
+        ImportError: diffrax is not installed.
+    """
+    diffrax = extra_package("diffrax", "experiments")
+    times = jnp.asarray(times)
+    solution = diffrax.diffeqsolve(
+        diffrax.ODETerm(lambda t, z, _: field(z)),
+        diffrax.Dopri5(),
+        t0=times[0],
+        t1=times[-1],
+        dt0=None,
+        y0=jnp.asarray(z0),
+        saveat=diffrax.SaveAt(ts=times),
+        stepsize_controller=diffrax.PIDController(rtol=rtol, atol=atol),
+        max_steps=16**4,
+    )
+    return solution.ys.swapaxes(0, 1)

@@ -1,0 +1,135 @@
+"""Equivariant multilayer perceptrons (Finzi, Welling & Wilson, 2021)."""
+
+import itertools
+from collections.abc import Sequence
+
+from flax import nnx
+from jax import Array
+from jaxtyping import Num
+
+from eqnets.groups import MatrixGroup
+from eqnets.models.allocate import uniform_rep
+from eqnets.nn import EquivariantBilinear, EquivariantLinear, GatedNonlinearity
+from eqnets.nn.components import as_columns, as_vectors
+from eqnets.nn.equivariant import AnyArray, check_rep, vectors
+from eqnets.nn.nonlinearities import is_permutation
+from eqnets.reps import Rep
+
+Width = int | Rep | Sequence[int | Rep]
+
+
+class EMLPBlock(nnx.Module):
+    """gate(h + B(h, h)) with h = W x + b: linear, bilinear, gated.
+
+    Args:
+        rep_in: the representation of the input.
+        rep_out: the representation of the output.
+        bilinear: whether the quadratic term is there; None leaves it out where
+            ``rep_out`` only permutes coordinates, since pointwise nonlinearities then
+            suffice.
+        rngs: initialises the parameters.
+    """
+
+    def __init__(
+        self,
+        rep_in: Rep,
+        rep_out: Rep,
+        *,
+        bilinear: bool | None = None,
+        rngs: nnx.Rngs,
+    ):
+        self.gate = GatedNonlinearity(rep_out)
+        wide = self.gate.rep_in
+        self.linear = EquivariantLinear(rep_in, wide, rngs=rngs)
+        bilinear = not is_permutation(rep_out) if bilinear is None else bilinear
+        self.bilinear = EquivariantBilinear(wide, wide, rngs=rngs) if bilinear else None
+
+    def __call__(self, x: Num[AnyArray, "..."]) -> Num[Array, "..."]:
+        """``[..., rep_in.size] -> [..., rep_out.size]``."""
+        x = vectors(x, self.linear.rep_in)
+        return as_vectors(self.columns(as_columns(x)), x.shape[:-1])
+
+    def columns(self, x: Num[AnyArray, "n b"]) -> Num[Array, "m b"]:
+        """The same on columns, ``[rep_in.size, B] -> [rep_out.size, B]``."""
+        h = self.linear.columns(x)
+        if self.bilinear is not None:
+            h = h + self.bilinear.columns(h)
+        return self.gate.columns(h)
+
+
+class EMLP(nnx.Module):
+    """Blocks and a linear head; see `emlp`."""
+
+    def __init__(self, reps: Sequence[Rep], *, bilinear: bool | None, rngs: nnx.Rngs):
+        self.reps = tuple(reps)
+        self.rep_in, self.rep_out = reps[0], reps[-1]
+        self.blocks = nnx.List(
+            EMLPBlock(a, b, bilinear=bilinear, rngs=rngs)
+            for a, b in itertools.pairwise(reps[:-1])
+        )
+        self.head = EquivariantLinear(reps[-2], reps[-1], rngs=rngs)
+
+    def __call__(
+        self,
+        x: Num[AnyArray, "..."],
+        *,
+        key: Array | None = None,
+        temperature: float = 1.0,
+    ) -> Num[Array, "..."]:
+        """``[..., rep_in.size] -> [..., rep_out.size]``; the options are not used."""
+        x = vectors(x, self.rep_in)
+        h = as_columns(x)
+        for block in self.blocks:
+            h = block.columns(h)
+        return as_vectors(self.head.columns(h), x.shape[:-1])
+
+
+def emlp(
+    rep_in: Rep,
+    rep_out: Rep,
+    group: MatrixGroup,
+    *,
+    ch: Width = 384,
+    num_layers: int = 3,
+    bilinear: bool | None = None,
+    rngs: nnx.Rngs,
+) -> EMLP:
+    """A network f with f(rho_in(g) x) = rho_out(g) f(x) for every g.
+
+    Args:
+        rep_in: the representation of the input.
+        rep_out: the representation of the output.
+        group: the group of the hidden layers.
+        ch: the size of the hidden layers, or their representation; a sequence gives
+            each layer its own and overrides ``num_layers``.
+        num_layers: the number of hidden layers.
+        bilinear: whether blocks have a quadratic term; None: where it is needed.
+        rngs: initialises the parameters.
+
+    Raises:
+        ValueError: a representation belongs to another group.
+
+    >>> from eqnets import groups, reps
+    >>> import jax.numpy as jnp
+    >>> G = groups.O(3)
+    >>> net = emlp(5 * reps.vector(G), reps.scalar(G), G, ch=32, rngs=nnx.Rngs(0))
+    >>> net(jnp.ones((4, 15))).shape
+    (4, 1)
+    """
+    for name, rep in (("rep_in", rep_in), ("rep_out", rep_out)):
+        check_rep(rep, name)
+        if any(g != group for g in rep.groups):
+            raise ValueError(
+                f"{name} belongs to {', '.join(map(str, rep.groups))}, not to {group}: "
+                "build it with the group that is passed, or give hidden "
+                "representations of both by ch"
+            )
+    hidden = hidden_reps(group, ch, num_layers)
+    return EMLP([rep_in, *hidden, rep_out], bilinear=bilinear, rngs=rngs)
+
+
+def hidden_reps(group: MatrixGroup, ch: Width, num_layers: int) -> list[Rep]:
+    """The representations of the hidden layers."""
+    if isinstance(ch, int | Rep):
+        ch = [ch] * num_layers
+    return [c if isinstance(c, Rep) else uniform_rep(group, c) for c in ch]
