@@ -87,7 +87,6 @@ def test_hamiltonian_field_is_equivariant_and_conserves():
 
 
 def test_integration_of_a_known_flow():
-    pytest.importorskip("diffrax")
     field = models.hamiltonian_field(lambda z: (z**2).sum(-1, keepdims=True) / 2)
     times = jnp.linspace(0.0, 3.0, 7)
     z = models.integrate(field, jnp.array([[1.0, 0.0], [0.0, 2.0]]), times)
