@@ -1,6 +1,7 @@
 """Equivariant multilayer perceptrons (Finzi, Welling & Wilson, 2021)."""
 
 import itertools
+import math
 from collections.abc import Sequence
 
 from flax import nnx
@@ -16,6 +17,16 @@ from eqnets.nn.nonlinearities import is_permutation
 from eqnets.reps import Rep
 
 Width = int | Rep | Sequence[int | Rep]
+
+# Networks that start small fit few examples better: an irrep of dimension d starts with
+# this norm, not with this size of each coordinate, and products add little at first.
+_NORM = 0.5
+_PRODUCTS = 0.05
+
+
+def small_gain(d: int) -> float:
+    """The initial gain of a block of irreps of dimension d."""
+    return _NORM / math.sqrt(d)
 
 
 class EMLPBlock(nnx.Module):
@@ -40,9 +51,12 @@ class EMLPBlock(nnx.Module):
     ):
         self.gate = GatedNonlinearity(rep_out)
         wide = self.gate.rep_in
-        self.linear = EquivariantLinear(rep_in, wide, rngs=rngs)
+        self.linear = EquivariantLinear(rep_in, wide, gain=small_gain, rngs=rngs)
         bilinear = not is_permutation(rep_out) if bilinear is None else bilinear
-        self.bilinear = EquivariantBilinear(wide, wide, rngs=rngs) if bilinear else None
+        if bilinear:
+            self.bilinear = EquivariantBilinear(wide, wide, gain=_PRODUCTS, rngs=rngs)
+        else:
+            self.bilinear = None
 
     def __call__(self, x: Num[AnyArray, "..."]) -> Num[Array, "..."]:
         """``[..., rep_in.size] -> [..., rep_out.size]``."""
@@ -67,7 +81,7 @@ class EMLP(nnx.Module):
             EMLPBlock(a, b, bilinear=bilinear, rngs=rngs)
             for a, b in itertools.pairwise(reps[:-1])
         )
-        self.head = EquivariantLinear(reps[-2], reps[-1], rngs=rngs)
+        self.head = EquivariantLinear(reps[-2], reps[-1], gain=small_gain, rngs=rngs)
 
     def __call__(
         self,

@@ -8,7 +8,7 @@ from jaxtyping import Num
 
 from eqnets.nn.bilinear_forms import bilinear_form
 from eqnets.nn.components import as_columns, as_vectors
-from eqnets.nn.linear_forms import init, linear_form
+from eqnets.nn.linear_forms import Gain, init, linear_form
 from eqnets.polyphase.phases import AnyArray
 from eqnets.reps import Rep
 from eqnets.reps.base import Scalar
@@ -32,7 +32,8 @@ class EquivariantLinear(nnx.Module):
         rep_out: the representation of the output.
         bias: whether to add an invariant b.
         gain: the standard deviation of the outputs at initialisation, for inputs of
-            unit variance (He's rule, block by block).
+            unit variance (He's rule, block by block); a function of the dimension of an
+            irrep gives each irrep its own.
         rngs: initialises the parameters.
 
     Raises:
@@ -52,7 +53,7 @@ class EquivariantLinear(nnx.Module):
         rep_out: Rep,
         *,
         bias: bool = True,
-        gain: float = 1.0,
+        gain: Gain = 1.0,
         rngs: nnx.Rngs,
     ):
         check_rep(rep_in, "rep_in")

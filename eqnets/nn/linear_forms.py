@@ -7,6 +7,7 @@ projection, and where a weight matrix is formed it is formed once for the whole 
 """
 
 import math
+from collections.abc import Callable
 from functools import lru_cache
 
 import jax
@@ -22,6 +23,7 @@ from eqnets.reps.factored import DirectSumBasis
 from eqnets.reps.isotypic import IrrepTable, irrep_table
 
 Params = dict[str, Array]
+Gain = float | Callable[[int], float]
 
 _ORBIT_ENTRIES = 2**26  # matrix entries that the orbit form will number
 
@@ -37,6 +39,7 @@ class LinearForm:
             a leading axis of two, so that optimisers need not know.
         shapes: the shape of each parameter array, that axis left out.
         scales: the standard deviation of each under He's rule, a number or an array.
+        dims: for each, the dimension of its irrep, 1 where the form has none.
     """
 
     kind: str
@@ -45,6 +48,7 @@ class LinearForm:
     is_complex: bool
     shapes: dict[str, tuple[int, ...]]
     scales: dict
+    dims: dict[str, int]
 
     def apply(self, params: Params, x: Array) -> Array:
         """The map with these parameters."""
@@ -59,13 +63,15 @@ class LinearForm:
         return self.apply(params, jnp.eye(self.n_in, dtype=like.dtype))
 
 
-def init(form: LinearForm, key: Array, *, gain: float = 1.0) -> Params:
+def init(form: LinearForm, key: Array, *, gain: Gain = 1.0) -> Params:
     """He's rule by block: inputs of unit variance give outputs of variance gain^2.
 
     Each parameter has the variance of one over the number of terms that are added up in
-    its block (Weiler & Cesa, 2019, Appendix B.7).
+    its block (Weiler & Cesa, 2019, Appendix B.7), times gain(d)^2 for the block of an
+    irrep of dimension d where ``gain`` is a function.
     """
-    scales = {name: gain * np.asarray(scale) for name, scale in form.scales.items()}
+    gains = {n: gain(d) if callable(gain) else gain for n, d in form.dims.items()}
+    scales = {name: gains[name] * np.asarray(s) for name, s in form.scales.items()}
     return normals(key, form.shapes, scales, is_complex=form.is_complex)
 
 
@@ -122,11 +128,12 @@ class IrrepForm(LinearForm):
         self.n_in, self.n_out = rep_in.size, rep_out.size
         before, after = table.multiplicities(0), table.multiplicities(1)
         self.both = [i for i in before if i in after]
-        self.shapes, self.scales = {}, {}
+        self.shapes, self.scales, self.dims = {}, {}, {}
         for i in self.both:
             e = len(table.endos[i])
             self.shapes[f"irrep{i}"] = (before[i], e, after[i])
             self.scales[f"irrep{i}"] = (before[i] * e) ** -0.5
+            self.dims[f"irrep{i}"] = table.dims[i]
         self.rank = sum(math.prod(s) for s in self.shapes.values())
 
     def apply(self, params: Params, x: Array) -> Array:
@@ -213,7 +220,7 @@ class OrbitForm(LinearForm):
         self.index, on = index.reshape(shape), index.reshape(shape) >= 0
         weights = weights.reshape(shape) * on
         self.weights = None if np.array_equal(weights, np.ones(shape)) else weights
-        self.shapes = {"orbits": (self.rank,)}
+        self.shapes, self.dims = {"orbits": (self.rank,)}, {"orbits": 1}
         fan_in = np.broadcast_to(on.sum(1, keepdims=True), shape)[on]
         labels = self.index[on]
         total = np.bincount(labels, minlength=self.rank)
@@ -252,7 +259,7 @@ class BasisForm(LinearForm):
         self.is_complex = rep_in.is_complex or rep_out.is_complex
         self.basis, self.rank = basis, basis.rank
         self.shape, self.n_in = (rep_out.size, rep_in.size), rep_in.size
-        self.shapes = {"basis": (basis.rank,)}
+        self.shapes, self.dims = {"basis": (basis.rank,)}, {"basis": 1}
         fan_in = np.zeros(self.shape[0])
         for part, positions in parts:
             if part.rank:
