@@ -9,7 +9,7 @@ from jaxtyping import Num
 
 from eqnets.groups import MatrixGroup
 from eqnets.models.emlp import EMLP
-from eqnets.nn import EquivariantLinear
+from eqnets.nn import EquivariantLinear, ResidualPathwayLinear
 from eqnets.nn.equivariant import parameters
 from eqnets.nn.linear_forms import linear_form
 from eqnets.polyphase.phases import AnyArray
@@ -30,8 +30,13 @@ def restrict_to_subgroup(net: EMLP, subgroup: MatrixGroup) -> EMLP:
         subgroup: a group on the same coordinates whose elements lie in the network's.
 
     Raises:
-        ValueError: the coordinates differ.
+        ValueError: the coordinates differ, or layers have free weights already.
     """
+    if not isinstance(net.head, EquivariantLinear):
+        raise ValueError(
+            f"the network has layers of {type(net.head).__name__}, whose free weights "
+            "do not commute with the subgroup; restrict an emlp"
+        )
     out = nnx.clone(net)
     for block in out.blocks:
         block.linear = _restricted(block.linear, subgroup)
@@ -112,7 +117,7 @@ def to_dense(net: EMLP) -> DenseEMLP:
     return DenseEMLP(blocks, dense_linear(net.head))
 
 
-def dense_linear(layer: EquivariantLinear) -> nnx.Linear:
+def dense_linear(layer: EquivariantLinear | ResidualPathwayLinear) -> nnx.Linear:
     """The layer as an `nnx.Linear` with the same kernel and bias."""
     n_out, n_in = layer.rep_out.size, layer.rep_in.size
     out = nnx.Linear(n_in, n_out, rngs=nnx.Rngs(0))

@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from flax import nnx
 from jax import Array
@@ -10,13 +10,19 @@ from jaxtyping import Num
 
 from eqnets.groups import MatrixGroup
 from eqnets.models.allocate import uniform_rep
-from eqnets.nn import EquivariantBilinear, EquivariantLinear, GatedNonlinearity
+from eqnets.nn import (
+    EquivariantBilinear,
+    EquivariantLinear,
+    GatedNonlinearity,
+    ResidualPathwayLinear,
+)
 from eqnets.nn.components import as_columns, as_vectors
 from eqnets.nn.equivariant import AnyArray, check_rep, vectors
 from eqnets.nn.nonlinearities import is_permutation
 from eqnets.reps import Rep
 
 Width = int | Rep | Sequence[int | Rep]
+Linear = Callable[..., EquivariantLinear | ResidualPathwayLinear]
 
 # Networks that start small fit few examples better: an irrep of dimension d starts with
 # this norm, not with this size of each coordinate, and products add little at first.
@@ -38,6 +44,7 @@ class EMLPBlock(nnx.Module):
         bilinear: whether the quadratic term is there; None leaves it out where
             ``rep_out`` only permutes coordinates, since pointwise nonlinearities then
             suffice.
+        linear: the kind of the linear layer.
         rngs: initialises the parameters.
     """
 
@@ -47,11 +54,12 @@ class EMLPBlock(nnx.Module):
         rep_out: Rep,
         *,
         bilinear: bool | None = None,
+        linear: Linear = EquivariantLinear,
         rngs: nnx.Rngs,
     ):
         self.gate = GatedNonlinearity(rep_out)
         wide = self.gate.rep_in
-        self.linear = EquivariantLinear(rep_in, wide, gain=small_gain, rngs=rngs)
+        self.linear = linear(rep_in, wide, gain=small_gain, rngs=rngs)
         bilinear = not is_permutation(rep_out) if bilinear is None else bilinear
         if bilinear:
             self.bilinear = EquivariantBilinear(wide, wide, gain=_PRODUCTS, rngs=rngs)
@@ -74,14 +82,21 @@ class EMLPBlock(nnx.Module):
 class EMLP(nnx.Module):
     """Blocks and a linear head; see `emlp`."""
 
-    def __init__(self, reps: Sequence[Rep], *, bilinear: bool | None, rngs: nnx.Rngs):
+    def __init__(
+        self,
+        reps: Sequence[Rep],
+        *,
+        bilinear: bool | None = None,
+        linear: Linear = EquivariantLinear,
+        rngs: nnx.Rngs,
+    ):
         self.reps = tuple(reps)
         self.rep_in, self.rep_out = reps[0], reps[-1]
         self.blocks = nnx.List(
-            EMLPBlock(a, b, bilinear=bilinear, rngs=rngs)
+            EMLPBlock(a, b, bilinear=bilinear, linear=linear, rngs=rngs)
             for a, b in itertools.pairwise(reps[:-1])
         )
-        self.head = EquivariantLinear(reps[-2], reps[-1], gain=small_gain, rngs=rngs)
+        self.head = linear(reps[-2], reps[-1], gain=small_gain, rngs=rngs)
 
     def __call__(
         self,
@@ -130,6 +145,14 @@ def emlp(
     >>> net(jnp.ones((4, 15))).shape
     (4, 1)
     """
+    reps = layer_reps(rep_in, rep_out, group, ch, num_layers)
+    return EMLP(reps, bilinear=bilinear, rngs=rngs)
+
+
+def layer_reps(
+    rep_in: Rep, rep_out: Rep, group: MatrixGroup, ch: Width, num_layers: int
+) -> list[Rep]:
+    """The representations from the input to the output; arguments as for `emlp`."""
     for name, rep in (("rep_in", rep_in), ("rep_out", rep_out)):
         check_rep(rep, name)
         if any(g != group for g in rep.groups):
@@ -138,12 +161,7 @@ def emlp(
                 "build it with the group that is passed, or give hidden "
                 "representations of both by ch"
             )
-    hidden = hidden_reps(group, ch, num_layers)
-    return EMLP([rep_in, *hidden, rep_out], bilinear=bilinear, rngs=rngs)
-
-
-def hidden_reps(group: MatrixGroup, ch: Width, num_layers: int) -> list[Rep]:
-    """The representations of the hidden layers."""
     if isinstance(ch, int | Rep):
         ch = [ch] * num_layers
-    return [c if isinstance(c, Rep) else uniform_rep(group, c) for c in ch]
+    hidden = [c if isinstance(c, Rep) else uniform_rep(group, c) for c in ch]
+    return [rep_in, *hidden, rep_out]

@@ -13,6 +13,7 @@ from eqnets.nn.equivariant import (
     check_rep,
     vectors,
 )
+from eqnets.nn.linear_forms import Gain
 from eqnets.nn.nonlinearities import is_permutation
 from eqnets.polyphase.phases import AnyArray
 from eqnets.reps import Rep, equivariant_basis
@@ -35,14 +36,21 @@ class ResidualPathwayLinear(nnx.Module):
     Args:
         rep_in: the representation of the input.
         rep_out: the representation of the output.
+        gain: of the equivariant weights, as in `EquivariantLinear`.
         free_scale: the free weights start as He's, times this.
         rngs: initialises the parameters.
     """
 
     def __init__(
-        self, rep_in: Rep, rep_out: Rep, *, free_scale: float = 1e-3, rngs: nnx.Rngs
+        self,
+        rep_in: Rep,
+        rep_out: Rep,
+        *,
+        gain: Gain = 1.0,
+        free_scale: float = 1e-3,
+        rngs: nnx.Rngs,
     ):
-        self.equivariant = EquivariantLinear(rep_in, rep_out, rngs=rngs)
+        self.equivariant = EquivariantLinear(rep_in, rep_out, gain=gain, rngs=rngs)
         shape = (rep_in.size, rep_out.size)
         draw = jax.random.normal(rngs.params(), shape)
         self.free = FreeParam(draw * free_scale / np.sqrt(rep_in.size))
@@ -67,7 +75,16 @@ class ResidualPathwayLinear(nnx.Module):
     def columns(self, x: Num[AnyArray, "n b"]) -> Num[Array, "m b"]:
         """The same on columns, ``[rep_in.size, B] -> [rep_out.size, B]``."""
         free = self.free[...].astype(x.dtype).T @ x
-        return self.equivariant.columns(x) + free + self.free_bias[...][:, None]
+        bias = self.free_bias[...].astype(x.dtype)[:, None]
+        return self.equivariant.columns(x) + free + bias
+
+    def matrix(self) -> np.ndarray:
+        """W_eq + W_free as a dense matrix ``[rep_out.size, rep_in.size]``."""
+        return self.equivariant.matrix() + np.asarray(self.free[...]).T
+
+    def offset(self) -> np.ndarray:
+        """b_eq + b_free as a vector ``[rep_out.size]``."""
+        return self.equivariant.offset() + np.asarray(self.free_bias[...])
 
     def violation(self) -> float:
         """How much of the weights breaks the symmetry, 0 to 1.
@@ -78,8 +95,7 @@ class ResidualPathwayLinear(nnx.Module):
         free = np.asarray(self.free[...], float).T
         basis = equivariant_basis(self.rep_in >> self.rep_out)
         kept = basis.project(free.ravel()).reshape(free.shape)
-        total = self.equivariant.matrix() + free
-        return float(np.linalg.norm(free - kept) / np.linalg.norm(total))
+        return float(np.linalg.norm(free - kept) / np.linalg.norm(self.matrix()))
 
 
 def prior_penalty(

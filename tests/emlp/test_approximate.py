@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from eqnets import groups, nn, reps
+from eqnets import groups, models, nn, reps
 
 from .named import KEY, descent, worst_error
 
@@ -71,3 +71,30 @@ def test_relaxed_convolution_starts_equivariant():
     assert layer.violation() > 0.1
     with pytest.raises(ValueError, match="permute"):
         nn.RelaxedGroupConv(*[reps.vector(groups.SO(2))] * 2, rngs=nnx.Rngs(0))
+
+
+def test_residual_networks_start_nearly_symmetric_everywhere():
+    G = groups.SO(3)
+    V = reps.vector(G)
+    net = models.residual_emlp(2 * V, V, G, ch=20, num_layers=1, rngs=nnx.Rngs(0))
+    error = worst_error(net, 2 * V, V, jnp.float64)
+    assert 1e-7 < error < 1e-2
+    found = models.violations(net)
+    assert len(found) == 2
+    assert 0 < min(found) < max(found) < 0.05
+    x = jax.random.normal(KEY, (4, 6))
+    dense = models.to_dense(net)
+    both = jax.jit(lambda v: (net(v), dense(v)))(x)
+    np.testing.assert_allclose(*both, atol=1e-5)
+    with pytest.raises(ValueError, match="free weights"):
+        models.restrict_to_subgroup(net, groups.trivial(3))
+
+
+def test_a_free_head_reads_equivariant_features():
+    G = groups.symmetric(3)
+    V = reps.vector(G)
+    net = models.FreeHead(2 * V, 3, G, ch=12, num_layers=1, rngs=nnx.Rngs(0))
+    (trunk,) = net.blocks
+    hidden = trunk.gate.rep_out
+    assert worst_error(trunk, 2 * V, hidden, jnp.float64) < 1e-12
+    assert worst_error(net, 2 * V, V, jnp.float64) > 1e-3

@@ -1,0 +1,99 @@
+"""Networks that may break their symmetry: everywhere a little, or in the head alone."""
+
+import itertools
+from functools import partial
+
+from flax import nnx
+from jax import Array
+from jaxtyping import Num
+
+from eqnets.groups import MatrixGroup
+from eqnets.models.emlp import EMLP, EMLPBlock, Width, layer_reps
+from eqnets.nn import ResidualPathwayLinear
+from eqnets.nn.equivariant import AnyArray, vectors
+from eqnets.reps import Rep, scalar
+
+
+def residual_emlp(
+    rep_in: Rep,
+    rep_out: Rep,
+    group: MatrixGroup,
+    *,
+    ch: Width = 384,
+    num_layers: int = 3,
+    bilinear: bool | None = None,
+    free_scale: float = 1e-3,
+    rngs: nnx.Rngs,
+) -> EMLP:
+    """An `emlp` with a free matrix beside each equivariant one, gates included.
+
+    Train it with `eqnets.nn.prior_penalty` (Finzi, Benton & Wilson, 2021b).
+
+    Args:
+        rep_in: the representation of the input.
+        rep_out: the representation of the output.
+        group: the group of the hidden layers.
+        ch: as for `emlp`.
+        num_layers: the number of hidden layers.
+        bilinear: as for `emlp`.
+        free_scale: the size of the free weights at initialisation, relative to He's.
+        rngs: initialises the parameters.
+    """
+    reps = layer_reps(rep_in, rep_out, group, ch, num_layers)
+    linear = partial(ResidualPathwayLinear, free_scale=free_scale)
+    return EMLP(reps, bilinear=bilinear, linear=linear, rngs=rngs)
+
+
+def violations(net: EMLP) -> list[float]:
+    """`ResidualPathwayLinear.violation` of each layer, the head last."""
+    return [layer.violation() for layer in (*(b.linear for b in net.blocks), net.head)]
+
+
+class FreeHead(nnx.Module):
+    """An equivariant trunk under a dense head that may break the symmetry.
+
+    Args:
+        rep_in: the representation of the input.
+        outputs: the size of the output.
+        group: the group of the trunk.
+        ch: as for `emlp`.
+        num_layers: the number of hidden layers.
+        rngs: initialises the parameters.
+
+    >>> import jax.numpy as jnp
+    >>> from eqnets import groups, reps
+    >>> G = groups.cyclic(4)
+    >>> net = FreeHead(reps.vector(G), 2, G, ch=12, num_layers=1, rngs=nnx.Rngs(0))
+    >>> net(jnp.ones((3, 4))).shape
+    (3, 2)
+    """
+
+    def __init__(
+        self,
+        rep_in: Rep,
+        outputs: int,
+        group: MatrixGroup,
+        *,
+        ch: Width = 384,
+        num_layers: int = 3,
+        rngs: nnx.Rngs,
+    ):
+        *reps, _ = layer_reps(rep_in, scalar(group), group, ch, num_layers)
+        self.rep_in = rep_in
+        self.blocks = nnx.List(
+            EMLPBlock(a, b, rngs=rngs) for a, b in itertools.pairwise(reps)
+        )
+        self.head = nnx.Linear(reps[-1].size, outputs, rngs=rngs)
+
+    def __call__(
+        self,
+        x: Num[AnyArray, "..."],
+        *,
+        key: Array | None = None,
+        temperature: float = 1.0,
+    ) -> Num[Array, "..."]:
+        """``[..., rep_in.size] -> [..., outputs]``; the options are not used."""
+        x = vectors(x, self.rep_in)
+        for block in self.blocks:
+            x = block(x)
+        return self.head(x)
