@@ -17,8 +17,9 @@ def test_layers():
         nn.EquivariantBilinear(r_in, r_out, rngs=nnx.Rngs(0)),
         nn.ResidualPathwayLinear(r_in, r_out, rngs=nnx.Rngs(0)),
     ):
-        assert layer(x).shape == (5, 3)
+        assert nnx.jit(layer)(x).shape == (5, 3)
     assert nn.NormNonlinearity(r_in)(x).shape == (5, 6)
-    assert nn.TensorProductNonlinearity(r_in, rngs=nnx.Rngs(0))(x).shape == (5, 6)
+    product = nn.TensorProductNonlinearity(r_in, rngs=nnx.Rngs(0))
+    assert nnx.jit(product)(x).shape == (5, 6)
     gate = nn.GatedNonlinearity(r_in)
     assert gate(jnp.ones((5, gate.rep_in.size))).shape == (5, 6)

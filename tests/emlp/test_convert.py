@@ -17,7 +17,7 @@ ABOUT_Z = groups.embed(groups.SO(2), 3, (0, 1))
 def small_net(G, **options):
     rep_in = 2 * reps.vector(G) + reps.scalar(G)
     return models.emlp(
-        rep_in, reps.vector(G), G, ch=22, num_layers=1, rngs=nnx.Rngs(0), **options
+        rep_in, reps.vector(G), G, ch=13, num_layers=1, rngs=nnx.Rngs(0), **options
     )
 
 
