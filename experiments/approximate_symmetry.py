@@ -147,8 +147,8 @@ def main():
                 records["runs"][label] = run(data, kind, seed, options.ch)
                 print(label, records["runs"][label], flush=True)
                 records |= {
-                    "command": "python -m experiments.approximate_symmetry",
-                    "ch": options.ch,
+                    "command": "python -m experiments.approximate_symmetry "
+                    f"--ch {options.ch} --seeds {options.seeds}",
                     "table": summary(records["runs"]),
                 }
                 atomic_write_text(options.out, json.dumps(records, indent=1) + "\n")

@@ -124,17 +124,15 @@ def load(path: Path) -> dict:
     return json.loads(path.read_text()) if path.exists() else {"runs": {}}
 
 
-def medians(runs: dict, task: str, kind: str, sizes) -> list[float | None]:
-    """The median test error over the seeds that have run, for each size."""
-    out = []
-    for n in sizes:
-        found = [
-            r["test_mse"]
-            for k, r in runs.items()
-            if k.startswith(f"{task}|{kind}|{n}|")
-        ]
-        out.append(float(np.median(found)) if found else None)
-    return out
+def errors(runs: dict, task: str, kind: str, n: int) -> list[float]:
+    """The test errors of the seeds that have run."""
+    label = f"{task}|{kind}|{n}|"
+    return [r["test_mse"] for k, r in runs.items() if k.startswith(label)]
+
+
+def median(found: list[float]) -> float | None:
+    """The median, or None of nothing."""
+    return float(np.median(found)) if found else None
 
 
 def table(runs: dict, sizes) -> dict:
@@ -143,7 +141,10 @@ def table(runs: dict, sizes) -> dict:
         task.name: {
             kind: {
                 "n": list(sizes),
-                "median_test_mse": medians(runs, task.name, kind, sizes),
+                "median_test_mse": [
+                    median(errors(runs, task.name, kind, n)) for n in sizes
+                ],
+                "seeds": [len(errors(runs, task.name, kind, n)) for n in sizes],
                 "published": [PUBLISHED[task.name][kind][FULL.index(n)] for n in sizes],
             }
             for kind in columns(task)
@@ -153,7 +154,7 @@ def table(runs: dict, sizes) -> dict:
 
 
 def plot(summary: dict, path: Path) -> None:
-    """Test error against n; published medians dashed."""
+    """Test error against n; published medians as crosses."""
     import matplotlib
 
     matplotlib.use("agg")
@@ -169,7 +170,7 @@ def plot(summary: dict, path: Path) -> None:
             ]
             if done:
                 ax.loglog(*zip(*done, strict=True), "o-", color=f"C{i}", label=kind)
-            ax.loglog(row["n"], row["published"], "--", color=f"C{i}", alpha=0.5)
+            ax.loglog(row["n"], row["published"], "x--", color=f"C{i}", alpha=0.5)
         ax.set(title=task, xlabel="training examples", ylabel="test MSE")
         if ax.get_legend_handles_labels()[0]:
             ax.legend(fontsize=7)
