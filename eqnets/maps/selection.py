@@ -7,19 +7,20 @@ the examples. Supports are selected in float32 and coefficients solved in float6
 """
 
 import functools
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, ArrayLike, Bool, Float, Int
 
-from .linear import LinearMap, with_bias
+from .linear import LinearMap
 from .moments import Moments
 from .precision import check_pair, epsilon, solve_precisely
 
 RULES = ("omp", "ols")
 #: Rows of A selected at a time: their state stays in the caches.
-BLOCK = 64
+BLOCK = 16
 #: In rounding units of the selection: below, a column is dependent on the support.
 DEPENDENT = 64
 #: In rounding units of the selection: below, a column explains nothing of the residual.
@@ -115,15 +116,18 @@ def _fit(
 ) -> LinearMap:
     k, rule, eps = options
     mean_x, mean_y = x.mean(0), y.mean(0)
-    x, y = x - mean_x, y - mean_y
-    norms, scales = (jnp.sqrt(jnp.sum(v**2, 0)) for v in (x, y))
+    y = y - mean_y
+    norms, scales = (jnp.sqrt(jnp.sum(v**2, 0)) for v in (x - mean_x, y))
     scale = _inverse(norms, _constant(len(x), mean_x, eps))
-    x = x * scale
-    unit, target = _single(x, y * _inverse(scales, 0))
+    unit, target = _single((x - mean_x) * scale, y * _inverse(scales, 0))
     dot = functools.partial(jnp.matmul, precision=lax.Precision.HIGHEST)
     support = _select(dot(unit.T, unit), dot(target.T, unit), mask, k, rule)
-    A = _scatter(support, _refit(x, y, support), (y.shape[1], x.shape[1]))
-    return with_bias(A * scale, mean_x, mean_y)
+
+    def columns(chosen: Int[Array, " k"]) -> Float[Array, "n k"]:
+        return (x[:, chosen] - mean_x[chosen]) * scale[chosen]
+
+    values = _refit(columns, y, support) * scale[support]
+    return _sparse_map(support, values, mean_x, mean_y)
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -137,7 +141,7 @@ def _fit_from(options: tuple[int, str, float], *parts: Array | None) -> LinearMa
     support = _select(*_single(gram, correlation), mask, k, rule)
     own = gram[support[:, :, None], support[:, None, :]]
     values = _solve(own, jnp.take_along_axis(cross, support, 1), support)
-    return with_bias(_scatter(support, values, cross.shape) * scale, m.mean_x, m.mean_y)
+    return _sparse_map(support, values * scale[support], m.mean_x, m.mean_y)
 
 
 def _inverse(norms: Array, least: Array | float | int) -> Array:
@@ -184,7 +188,7 @@ def _select_row(
         free = alive & (nu > DEPENDENT * eps)
         safe = jnp.where(free, nu, 1)
         gain = c**2 / safe
-        i = jnp.argmax(jnp.where(free, gain if rule == "ols" else jnp.abs(c), -1))
+        i = _first_largest(jnp.where(free, gain if rule == "ols" else jnp.abs(c), -1))
         go = free[i] & (gain[i] > (EXHAUSTED * eps) ** 2)
         d = jnp.sqrt(safe[i])
         new = jnp.where(go, (gram[i] - D[:, i] @ D) / d, 0)
@@ -202,14 +206,22 @@ def _select_row(
     return lax.fori_loop(0, k, step, start)[4]
 
 
+def _first_largest(v: Float[Array, " p"]) -> Int[Array, ""]:
+    """``argmax``, as two plain reductions: those are vectorised on a CPU."""
+    index = jnp.arange(v.size, dtype=jnp.int32)
+    return jnp.min(jnp.where(v == jnp.max(v), index, v.size - 1))
+
+
 def _refit(
-    x: Float[Array, "n p"], y: Float[Array, "n q"], support: Int[Array, "q k"]
+    columns: Callable[[Array], Array],
+    y: Float[Array, "n q"],
+    support: Int[Array, "q k"],
 ) -> Float[Array, "q k"]:
     """Least squares of every target on its own columns, from the examples."""
 
     def row(pair: tuple[Array, Array]) -> tuple[Array, Array]:
         target, chosen = pair
-        own = jnp.where(chosen >= 0, x[:, chosen], 0)
+        own = jnp.where(chosen >= 0, columns(chosen), 0)
         return own.T @ own, own.T @ target
 
     gram, cross = lax.map(row, (y.T, support), batch_size=BLOCK)
@@ -230,11 +242,15 @@ def _solve(
     return (solved + jax.scipy.linalg.cho_solve(factor, rest))[..., 0]
 
 
-def _scatter(
-    support: Int[Array, "q k"], values: Float[Array, "q k"], shape: tuple[int, int]
-) -> Float[Array, "q p"]:
-    rows = jnp.arange(shape[0])[:, None]
-    # -1 goes to the column after the last, which is cut off.
-    columns = jnp.where(support >= 0, support, shape[1])
-    wide = jnp.zeros((shape[0], shape[1] + 1), values.dtype)
-    return wide.at[rows, columns].set(values)[:, :-1]
+def _sparse_map(
+    support: Int[Array, "q k"],
+    values: Float[Array, "q k"],
+    mean_x: Float[Array, " p"],
+    mean_y: Float[Array, " q"],
+) -> LinearMap:
+    """The map with these entries that sends the mean of x to the mean of y."""
+    rows = jnp.arange(len(support))[:, None]
+    columns = jnp.where(support >= 0, support, mean_x.size)  # beyond A: left out
+    A = jnp.zeros((mean_y.size, mean_x.size), values.dtype)
+    bias = mean_y - jnp.sum(values * mean_x[support], 1)
+    return LinearMap(A.at[rows, columns].set(values, mode="drop"), bias)
