@@ -48,7 +48,7 @@ def apart(a, b) -> float:
 def of_hog() -> tuple[dict, list]:
     """Rows of pre-images for HOG: 7 x 7 cells predicted from 9 x 9."""
     train = jnp.asarray(patches("train", 600, 112) / 255)
-    x = jnp.asarray(patches("test", 7, 112)[3:4] / 255)
+    x = jnp.asarray(patches("test", 7, 112)[1:2] / 255)
     middle = slice(20, 92)
     grid, out = maps.centred_grid(9, 9, 8), maps.centred_grid(7, 7, 8)
     source = np.asarray(hog(train[:, middle, middle]))
@@ -69,7 +69,7 @@ def of_hog() -> tuple[dict, list]:
         goals = {"phi(x)": jnp.asarray(z)[:, 1:-1, 1:-1], "phi(g x)": moved}
         goals["M_g phi(x)"] = mapped
         made = {
-            k: maps.invert(phi, v, (72, 72, 1), key=KEY, steps=STEPS, tv=0.05).image
+            k: maps.invert(phi, v, (72, 72, 1), key=KEY, steps=STEPS, tv=20.0).image
             for k, v in goals.items()
         }
         figures[name] = {
