@@ -1,17 +1,20 @@
 """Means and centred second moments of pairs of features, batch after batch."""
 
-import functools
+import itertools
 from collections.abc import Iterable
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 from jaxtyping import Array, ArrayLike, Float
 
 from .precision import check_pair, check_rows, solve_precisely
 
 AnyArray = Array | np.ndarray
+#: Columns from which on a Gram matrix is made of blocks, and into how many.
+WIDE, BLOCKS = 512, 4
 
 
 class Moments(NamedTuple):
@@ -87,9 +90,28 @@ def accumulate(batches: Iterable[tuple[ArrayLike, ArrayLike]]) -> Moments:
 def _moments(x: Array, y: Array) -> Moments:
     mean_x, mean_y = x.mean(0), y.mean(0)
     x, y = x - mean_x, y - mean_y
-    dot = functools.partial(jnp.matmul, precision=jax.lax.Precision.HIGHEST)
     n = jnp.asarray(len(x), mean_x.dtype)
-    return Moments(n, mean_x, mean_y, dot(x.T, x), dot(x.T, y), jnp.sum(y**2, 0))
+    return Moments(n, mean_x, mean_y, gram_matrix(x), products(x, y), jnp.sum(y**2, 0))
+
+
+def products(x: Float[Array, "n p"], y: Float[Array, "n q"]) -> Float[Array, "p q"]:
+    """X^T Y, in full precision on every device."""
+    return jnp.matmul(x.T, y, precision=lax.Precision.HIGHEST)
+
+
+def gram_matrix(x: Float[Array, "n p"]) -> Float[Array, "p p"]:
+    """X^T X; of a wide X the blocks below the diagonal are those above, transposed."""
+    p = x.shape[1]
+    if p < WIDE:
+        return products(x, x)
+    cuts = [i * p // BLOCKS for i in range(BLOCKS + 1)]
+    made = jnp.zeros((p, p), x.dtype)
+    for start, stop in itertools.pairwise(cuts):
+        strip = products(x[:, start:stop], x[:, start:])
+        made = lax.dynamic_update_slice(made, strip, (start, start))
+        below = strip[:, stop - start :].T
+        made = lax.dynamic_update_slice(made, below, (stop, start))
+    return made
 
 
 @jax.jit

@@ -15,7 +15,7 @@ from jax import lax
 from jaxtyping import Array, ArrayLike, Bool, Float, Int
 
 from .linear import LinearMap
-from .moments import Moments
+from .moments import Moments, gram_matrix, products
 from .precision import check_pair, epsilon, solve_precisely
 
 RULES = ("omp", "ols")
@@ -120,8 +120,7 @@ def _fit(
     norms, scales = (jnp.sqrt(jnp.sum(v**2, 0)) for v in (x - mean_x, y))
     scale = _inverse(norms, _constant(len(x), mean_x, eps))
     unit, target = _single((x - mean_x) * scale, y * _inverse(scales, 0))
-    dot = functools.partial(jnp.matmul, precision=lax.Precision.HIGHEST)
-    support = _select(dot(unit.T, unit), dot(target.T, unit), mask, k, rule)
+    support = _select(gram_matrix(unit), products(target, unit), mask, k, rule)
 
     def columns(chosen: Int[Array, " k"]) -> Float[Array, "n k"]:
         return (x[:, chosen] - mean_x[chosen]) * scale[chosen]

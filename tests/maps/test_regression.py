@@ -49,6 +49,11 @@ class TestDense:
 
 
 class TestDenseEdges:
+    def test_wide_moments_are_made_of_blocks(self):
+        x = RNG.normal(size=(9, 601)) + 3
+        m = maps.moments(x, x[:, :2])
+        np.testing.assert_allclose(m.xx, centred(x).T @ centred(x), atol=1e-11)
+
     def test_dependent_and_constant_columns_share_the_least_norm(self):
         x, y = TALL
         x = np.concatenate([x, x[:, :3], np.full((60, 1), 1e3)], 1)
