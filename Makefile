@@ -43,6 +43,7 @@ bench: setup  ## the benchmarks: ratios in one run, printed and saved
 	$(PY) -m benchmarks.layerwise
 	$(PY) -m benchmarks.polyphase --size 32
 	$(PY) -m benchmarks.solver
+	$(PY) -m benchmarks.maps
 
 bench-solver: setup  ## the basis solver beside emlp 1.0.3, in an environment of its own
 	test -x .venv-emlp/bin/python || $(PYTHON) -m venv .venv-emlp
