@@ -141,7 +141,8 @@ def draw(found: dict) -> None:
         axes[2].plot([int(m) for m in rows], values, **line)
     axes[2].set_xlabel("m at 45 degrees")
     axes[0].set_ylabel("Hellinger distance of a cell")
-    figure.legend(*axes[0].get_legend_handles_labels(), ncols=8, fontsize=6)
+    names = axes[0].get_legend_handles_labels()
+    figure.legend(*names, ncols=8, fontsize=6, loc="upper center")
     save_figure(NAME, figure)
 
 
