@@ -1,4 +1,4 @@
-"""Table 4 and figures 13 and 14 of Lenc and Vedaldi (2019) in small.
+"""Table 4 and figure 13 of Lenc and Vedaldi (2019) in small.
 
     python -m experiments.maps_pose           # about 10 minutes on two cores
 
