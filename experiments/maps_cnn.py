@@ -160,6 +160,8 @@ def draw(found: dict) -> None:
             values = [v["error"] for v in row.values()]
             axis.semilogx([int(n) for n in row], values, marker="o", ms=3, label=name)
         axis.set_title(f"{layer}, vertical flip")
+        axis.set_xticks(SIZES, SIZES)
+        axis.minorticks_off()
         axis.set_xlabel("images")
     axes[0, 0].legend(fontsize=6)
     for axis, (name, row) in zip(axes[1], found["figure10"].items(), strict=False):
