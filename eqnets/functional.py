@@ -74,6 +74,7 @@ def named(model: nnx.Module) -> nnx.Module:
     return view
 
 
+@functools.lru_cache(maxsize=4096)
 def _scoped(kind: type, scope: str) -> type:
     """A subclass whose methods run under a named scope."""
 
