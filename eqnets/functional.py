@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 from flax import linen, nnx
 from flax.core import meta, unfreeze
 
@@ -136,6 +137,52 @@ def pure(model: Any, variables: Mapping | None = None, **options: Any) -> Pure:
         f"expected a Flax module (flax.nnx or flax.linen), got {_kind(model)}{hint}; a "
         "plain function apply(params, state, x) needs no conversion"
     )
+
+
+def reinitialized(model: Any, key: jax.Array) -> Any:
+    """Return a network of the same structure that has seen no training.
+
+    Kernels, arrays of two axes or more, are drawn from a normal distribution of
+    variance 2 / fan-in (He et al. 2015); scales and variances are 1, biases and means
+    0; anything else, such as fixed filters, stays. ``model`` does not change.
+
+    Args:
+        model: an NNX module, or a Linen module that is bound to its variables.
+        key: a random key.
+
+    Raises:
+        TypeError: ``model`` is not a Flax module, or not bound.
+    """
+    if isinstance(model, nnx.Module):
+        graph, params, stats, rest = nnx.split(model, nnx.Param, nnx.BatchStat, ...)
+        new = _redrawn({"params": _plain(params), "stats": _plain(stats)}, key)
+        return nnx.merge(graph, new["params"], new["stats"], rest)
+    if isinstance(model, linen.Module) and model.scope is not None:
+        module, variables = model.unbind()
+        variables = unfreeze(meta.unbox(variables))
+        trained = {k: v for k, v in variables.items() if k in ("params", "batch_stats")}
+        return module.bind({**variables, **_redrawn(trained, key)})
+    raise TypeError(
+        "expected an NNX module or a bound Linen module, whose parameters can be found "
+        f"and drawn anew; got {_kind(model)}"
+    )
+
+
+def _redrawn(tree: Tree, key: jax.Array) -> Tree:
+    leaves, structure = jax.tree_util.tree_flatten_with_path(tree)
+    keys = jax.random.split(key, max(len(leaves), 1))
+    new = []
+    for (path, leaf), one in zip(leaves, keys, strict=True):
+        name = str(getattr(path[-1], "key", path[-1]))
+        if leaf.ndim > 1:
+            spread = (2 * leaf.shape[-1] / leaf.size) ** 0.5
+            leaf = spread * jax.random.normal(one, leaf.shape, leaf.dtype)
+        elif name in ("scale", "var"):
+            leaf = jnp.ones_like(leaf)
+        elif name in ("bias", "mean"):
+            leaf = jnp.zeros_like(leaf)
+        new.append(leaf)
+    return jax.tree.unflatten(structure, new)
 
 
 def _pure_nnx(model: nnx.Module, options: dict[str, Any]) -> Pure:
