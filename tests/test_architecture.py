@@ -21,7 +21,7 @@ MAY_IMPORT = {
     "functional": set(),
     "reps": {"groups"},
     "measure": {"actions", "functional"},
-    "maps": {"actions"},
+    "maps": {"actions", "functional"},
     "nn": {"polyphase", "reps", "groups", "maps"},
     "models": {"nn", "polyphase", "reps", "groups", "io", "functional"},
     "report": {"io", "reps"},

@@ -46,7 +46,7 @@ class Found(NamedTuple):
 def descend(
     objective: Callable[..., Array],
     params: PyTree[Array],
-    data: tuple[Array, ...],
+    data: tuple[Array | np.ndarray, ...],
     how: Descent,
 ) -> Found:
     """Minimise ``objective(params, *batch)``; the start counts as the first look.

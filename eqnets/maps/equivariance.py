@@ -184,7 +184,7 @@ def _identity(m: int, d: int) -> tuple[Array, Array]:
     return kernel, jnp.zeros(d)
 
 
-def batches(x: Array, size: int) -> Iterator[Array]:
+def batches(x: AnyArray, size: int) -> Iterator[AnyArray]:
     """Slices of at most ``size`` rows."""
     for i in range(0, len(x), size):
         yield x[i : i + size]

@@ -25,4 +25,5 @@ from eqnets.nn.sampling import AdaptivePolyphaseDown as AdaptivePolyphaseDown
 from eqnets.nn.sampling import LearnablePolyphaseDown as LearnablePolyphaseDown
 from eqnets.nn.sampling import PolyphaseUp as PolyphaseUp
 from eqnets.nn.sampling import SelectionParam as SelectionParam
+from eqnets.nn.stitching import StitchingLayer as StitchingLayer
 from eqnets.nn.transformation import TransformationLayer as TransformationLayer
