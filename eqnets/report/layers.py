@@ -1,13 +1,13 @@
 """What an attribution to layers found, as plain data that survives JSON."""
 
 import dataclasses
-import json
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
 from .measurement import Guess
+from .results import read, written
 
 #: Written into every file; a reader refuses a format it does not know.
 FORMAT = "eqnets-layers-1"
@@ -147,8 +147,7 @@ class LayerReport:
         Raises:
             ValueError: another number is not finite.
         """
-        tree = {"format": FORMAT, **_encode(dataclasses.asdict(self))}
-        return json.dumps(tree, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+        return written(_encode(dataclasses.asdict(self)), FORMAT)
 
     @classmethod
     def from_json(cls, text: str) -> "LayerReport":
@@ -157,13 +156,7 @@ class LayerReport:
         Raises:
             ValueError: the text is not JSON, or of another format.
         """
-        tree = json.loads(text)
-        found = tree.pop("format", None) if isinstance(tree, dict) else None
-        if found != FORMAT:
-            raise ValueError(
-                f"expected a file of the format {FORMAT!r}, as `eqnets layerwise` "
-                f"writes to results.json; this one says {found!r}"
-            )
+        tree = read(text, FORMAT, "eqnets layerwise")
         return _decode(tree)
 
 

@@ -1,13 +1,13 @@
 """The report of equivariance maps: plain data, a table, a figure, a page."""
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .page import render
+from .results import read, written
 from .style import ACCENT, INK, MUTED, SERIES, new_figure, plain_axes, to_svg
 from .tables import text_table
 from .wording import number, percent
@@ -78,8 +78,7 @@ class MapsMeasurement:
         Raises:
             ValueError: a number is not finite.
         """
-        tree = {"format": FORMAT, **dataclasses.asdict(self)}
-        return json.dumps(tree, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+        return written(dataclasses.asdict(self), FORMAT)
 
     @classmethod
     def from_json(cls, text: str) -> "MapsMeasurement":
@@ -88,13 +87,7 @@ class MapsMeasurement:
         Raises:
             ValueError: the text is not JSON, or of another format.
         """
-        tree = json.loads(text)
-        found = tree.pop("format", None) if isinstance(tree, dict) else None
-        if found != FORMAT:
-            raise ValueError(
-                f"expected a file of the format {FORMAT!r}, as `eqnets maps` writes to "
-                f"results.json; this one says {found!r}"
-            )
+        tree = read(text, FORMAT, "eqnets maps")
         rows = tuple(
             LayerMaps(**r | {"shape": tuple(r["shape"])}) for r in tree["layers"]
         )

@@ -2,7 +2,6 @@
 
 import base64
 import dataclasses
-import json
 import math
 import zlib
 from collections.abc import Mapping
@@ -10,6 +9,8 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Float32, UInt8
+
+from .results import read, written
 
 #: Written into every file; a reader refuses a format it does not know.
 FORMAT = "eqnets-measurement-1"
@@ -151,8 +152,7 @@ class Measurement:
         Raises:
             ValueError: another number is not finite.
         """
-        tree = {"format": FORMAT, **_encode(self)}
-        return json.dumps(tree, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+        return written(_encode(self), FORMAT)
 
     @classmethod
     def from_json(cls, text: str) -> "Measurement":
@@ -161,13 +161,7 @@ class Measurement:
         Raises:
             ValueError: the text is not JSON, or of another format.
         """
-        tree = json.loads(text)
-        found = tree.get("format") if isinstance(tree, dict) else None
-        if found != FORMAT:
-            raise ValueError(
-                f"expected a file of the format {FORMAT!r}, as `eqnets measure` "
-                f"writes to results.json; this one says {found!r}"
-            )
+        tree = read(text, FORMAT, "eqnets measure")
         return _decode_measurement(tree)
 
 
