@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import math
+import numbers
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -106,9 +107,14 @@ def affine_map(matrix: ArrayLike | Sequence, **options: str) -> AffineMap:
 def rotate(degrees: float | int, **options: str) -> AffineMap:
     """Rotation about the centre, +x (right) towards +y (down); exact at 90 degrees.
 
+    Raises:
+        TypeError: ``degrees`` is not a real number.
+        ValueError: it is not finite.
+
     >>> rotate(90).matrix
     ((0.0, -1.0, 0.0), (1.0, 0.0, 0.0))
     """
+    _require_number("degrees", degrees)
     quarters, rest = divmod(degrees, 90)
     angle = math.radians(rest)
     c, s = math.cos(angle), math.sin(angle)
@@ -118,7 +124,13 @@ def rotate(degrees: float | int, **options: str) -> AffineMap:
 
 
 def scale(factor: float | int, **options: str) -> AffineMap:
-    """Magnification about the centre."""
+    """Magnification about the centre.
+
+    Raises:
+        TypeError: ``factor`` is not a real number.
+        ValueError: it is not finite, or zero.
+    """
+    _require_number("factor", factor)
     return affine_map([[factor, 0, 0], [0, factor, 0]], **options)
 
 
@@ -132,6 +144,13 @@ def flip(axis: str, **options: str) -> AffineMap:
         raise ValueError(f'axis must be "x" or "y"; got {axis!r}')
     sign = -1.0 if axis == "x" else 1.0
     return affine_map([[sign, 0, 0], [0, -sign, 0]], **options)
+
+
+def _require_number(name: str, value: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{name} must be a real number, got {value!r}")
+    if not math.isfinite(value):
+        raise ValueError(f"{name} must be finite, got {value}")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -171,3 +171,9 @@ def test_fitting_by_site_is_fitting_with_the_mask():
     whole = maps.forward_select(x.reshape(80, -1), y.reshape(80, -1), 4, mask=mask)
     np.testing.assert_allclose(local.A, whole.A, atol=1e-12)
     np.testing.assert_allclose(local.b, whole.b, atol=1e-12)
+
+
+@pytest.mark.parametrize("make", [maps.rotate, maps.scale])
+def test_angles_and_factors_are_finite(make):
+    with pytest.raises(ValueError, match="must be finite"):
+        make(float("nan"))
