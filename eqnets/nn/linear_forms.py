@@ -6,6 +6,7 @@ as many parameters as the space of equivariant maps has dimensions. None forms a
 projection, and where a weight matrix is formed it is formed once for the whole batch.
 """
 
+import abc
 import math
 from collections.abc import Callable
 from functools import lru_cache
@@ -28,7 +29,7 @@ Gain = float | Callable[[int], float]
 _ORBIT_ENTRIES = 2**26  # matrix entries that the orbit form will number
 
 
-class LinearForm:
+class LinearForm(abc.ABC):
     """A linear space of equivariant maps of columns, ``[n_in, B] -> [n_out, B]``.
 
     Attributes:
@@ -50,13 +51,13 @@ class LinearForm:
     scales: dict
     dims: dict[str, int]
 
+    @abc.abstractmethod
     def apply(self, params: Params, x: Array) -> Array:
         """The map with these parameters."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def fit(self, matrix: np.ndarray) -> dict[str, np.ndarray]:
         """The parameters of an equivariant matrix ``[n_out, n_in]``."""
-        raise NotImplementedError
 
     def matrix(self, params: Params, like: Array) -> Array:
         """W ``[n_out, n_in]`` in the precision of ``like``."""
