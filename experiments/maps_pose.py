@@ -1,4 +1,4 @@
-"""Table 4 and figure 13 of Lenc and Vedaldi (2019) in small.
+"""Table 4 and figures 13 and 14 of Lenc and Vedaldi (2019) in small.
 
     python -m experiments.maps_pose           # about 10 minutes on two cores
 
@@ -93,17 +93,21 @@ def distances(poses: list[maps.AffineMap], kind: str) -> np.ndarray:
     return gap / (SIDE / 2)
 
 
-def task(kind: str, phi, poses: list[maps.AffineMap]) -> dict:
-    """Direct and equivariant scoring of one kind of features and poses."""
+def posed_boots(poses: list[maps.AffineMap]) -> tuple[jax.Array, np.ndarray]:
+    """Images, and the pose to find in each: the g that puts it upright."""
     x, labels = fashion("train", 12_000)
     boots = x[labels == BOOT][: 2 * EACH]
     right = np.random.default_rng(1).integers(0, len(poses), len(boots))
-    # The pose to find is the g that puts the image upright.
     moved = [
         poses[i].inverse(jnp.asarray(b[None]))
         for b, i in zip(boots, right, strict=True)
     ]
-    images = jnp.concatenate(moved)
+    return jnp.concatenate(moved), right
+
+
+def task(kind: str, phi, poses: list[maps.AffineMap]) -> dict:
+    """Direct and equivariant scoring of one kind of features and poses."""
+    images, right = posed_boots(poses)
     z = np.asarray(phi(images)).reshape(len(images), -1)
     fits = learn_maps(phi, poses)
     features = {
@@ -116,7 +120,11 @@ def task(kind: str, phi, poses: list[maps.AffineMap]) -> dict:
         w = maps.fit_template(all_features[:EACH], right[:EACH], lam=1e-3)
         guess = (all_features[EACH:] @ w).argmax(1)
         errors = wrong[guess, right[EACH:]]
-        row[name] = {"error": float(errors.mean()), "errors": errors.round(4).tolist()}
+        row[name] = {
+            "error": float(errors.mean()),
+            "errors": errors.round(4).tolist(),
+            "poses": guess.tolist(),
+        }
     row["speed_up"] = speed(phi, poses, fits, w, images[:1])
     return row
 
@@ -143,6 +151,26 @@ def speed(phi, poses, fits, w, image) -> float:
         clock=time.process_time,
     )
     return min(seconds["direct"]) / min(seconds["equivariant"])
+
+
+def draw_examples(kinds: dict, found: dict) -> None:
+    """Figure 14: four good poses and the worst, by equivariant scoring of c3."""
+    figure, axes = plt.subplots(len(kinds), 5, figsize=(9, 4))
+    for row, (kind, poses) in zip(axes, kinds.items(), strict=True):
+        images, right = posed_boots(poses)
+        scored = found[f"{kind} c3"]["equivariant"]
+        order = np.argsort(scored["errors"], kind="stable")
+        for axis, i in zip(row, [*order[:4], order[-1]], strict=True):
+            axis.imshow(images[EACH + i, :, :, 0], cmap="gray")
+            both = ((right[EACH + i], "w--"), (scored["poses"][i], "C2-"))
+            for pose, style in both:
+                corners = poses[pose].inverse.points(KEYPOINTS) + (SIDE - 1) / 2
+                axis.plot(*corners[[0, 1, 2, 0]].T, style, linewidth=1.5)
+            axis.set_title(f"error {scored['errors'][i]:.2g}", fontsize=8)
+            axis.set_axis_off()
+            axis.set(xlim=(-0.5, SIDE - 0.5), ylim=(SIDE - 0.5, -0.5))
+    figure.suptitle("found (green) and true (dashed) pose; the worst on the right")
+    save_figure(f"{NAME}_examples", figure)
 
 
 def main() -> None:
@@ -183,6 +211,7 @@ def main() -> None:
         axis.set_ylabel("% of test images")
     axes[0].legend(fontsize=7)
     save_figure(NAME, figure)
+    draw_examples(kinds, found)
 
 
 if __name__ == "__main__":
