@@ -42,6 +42,7 @@ bench: setup  ## the benchmarks: ratios in one run, printed and saved
 	$(PY) -m benchmarks.lee
 	$(PY) -m benchmarks.layerwise
 	$(PY) -m benchmarks.polyphase --size 32
+	$(PY) -m benchmarks.stitching
 	$(PY) -m benchmarks.solver
 	$(PY) -m benchmarks.maps
 
