@@ -4,7 +4,7 @@ VENV ?= .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup demo test test-slow test-doc lint format bench bench-solver lock clean
+.PHONY: help setup demo test test-slow test-optimised lint format bench bench-solver lock clean
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
 
@@ -30,6 +30,11 @@ test: setup  ## the whole test suite, doctests included
 test-slow: setup  ## the tests that are too long for the default suite
 	$(PY) -m pytest -q -n 2 -m slow
 
+# The suite compiles cheap code; whether exactness survives XLA's optimiser is asked here.
+test-optimised: setup  ## the tests of exactness, on optimised code
+	JAX_DISABLE_MOST_OPTIMIZATIONS=0 $(PY) -m pytest -q -n 2 tests/polyphase tests/nn tests/models \
+	  tests/measure
+
 lint: setup  ## style, imports, formatting
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
@@ -41,7 +46,9 @@ format: setup  ## rewrite the code in the house style
 bench: setup  ## the benchmarks: ratios in one run, printed and saved
 	$(PY) -m benchmarks.lee
 	$(PY) -m benchmarks.layerwise
-	$(PY) -m benchmarks.polyphase --size 32
+	$(PY) -m benchmarks.polyphase --size 32 --batch 16 --rounds 40
+	$(PY) -m benchmarks.polyphase --size 224 --batch 1
+	$(PY) -m benchmarks.polyphase --size 224 --batch 2
 	$(PY) -m benchmarks.stitching
 	$(PY) -m benchmarks.solver
 	$(PY) -m benchmarks.maps

@@ -1,6 +1,7 @@
 """What shift-equivariant sampling costs, as ratios to the strided network in one run.
 
-    python -m benchmarks.polyphase --size 32 --batch 16
+    python -m benchmarks.polyphase --size 32 --batch 16 --rounds 40
+    python -m benchmarks.polyphase --size 224 --batch 1
     python -m benchmarks.polyphase --size 224 --batch 2
     python -m benchmarks.polyphase --layer --torch-python /path/to/python
 
@@ -273,7 +274,7 @@ def main() -> None:
     elif options.exactness:
         name, result = "exactness", bench_exactness(options.rounds)
     else:
-        name = f"resnet18_{options.size}"
+        name = f"resnet18_{options.size}_batch{options.batch}"
         result = bench_networks(options.size, options.batch, options.rounds)
     result["device"] = jax.devices()[0].device_kind
     result["cores"] = os.cpu_count()
