@@ -17,9 +17,9 @@ from jaxtyping import Float
 
 from eqnets.polyphase.fixed_point import (
     fixed_sum,
-    magnitude_exponent,
     ordered_scores,
     plain_derivative,
+    scales,
 )
 from eqnets.polyphase.layout import (
     Layout,
@@ -256,9 +256,7 @@ def _exact_logits(
     scored_layout: Layout,
 ) -> Array:
     """``mean_n(r) . v + bias``: both sums, over space and channels, in fixed point."""
-    exponent = magnitude_exponent(responses, (*layout.phase, *layout.space))
-    one = jnp.ones((), v.dtype)
-    down = jnp.ldexp(one, -exponent)
+    down, up = scales(responses, (*layout.phase, *layout.space))
     sums = [fixed_sum(r * down, layout.space) for r in responses]
     high, low = (
         jnp.concatenate([layout.join(s[i], trailing=1) for s in sums], axis=-2)
@@ -269,11 +267,11 @@ def _exact_logits(
     unit = 2.0 ** -sums[0].bits
     excess = (high - least) + low * jnp.asarray(unit, v.dtype)
     count = math.prod(responses[0].shape[a] for a in layout.space)
-    weight = jnp.ldexp(one, exponent.reshape(least.shape)) * (unit / count) * v
+    weight = up.reshape(least.shape) * (unit / count) * v
     terms = excess * weight
-    scale = magnitude_exponent([terms], (-2, -1))
-    total = fixed_sum(terms * jnp.ldexp(one, -scale), (-1,))
-    step = jnp.ldexp(one, scale[..., 0]) * 2.0**-total.bits
+    down, up = scales([terms], (-2, -1))
+    total = fixed_sum(terms * down, (-1,))
+    step = up[..., 0] * 2.0**-total.bits
     relative = (total.high + total.low * jnp.asarray(2.0**-total.bits, v.dtype)) * step
     base = jnp.sum(least * weight, axis=-1)
     values = base + relative + bias

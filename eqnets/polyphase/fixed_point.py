@@ -7,7 +7,7 @@ terms are rounded to integers on a common power-of-two grid (one rounding per te
 whatever its place) and the integers are summed, which is exact in any order.
 
 The grid has two limbs of ``30 - log2(n)`` bits, so sums are at least as accurate as
-float32 sums. Values must be finite and below ``2 ** 126``.
+float32 sums. Of values that are not finite and below ``2 ** 126`` the sum is nan.
 """
 
 import math
@@ -36,21 +36,28 @@ class FixedSum(NamedTuple):
     bits: int
 
 
-def magnitude_exponent(
+def scales(
     parts: Sequence[Float[Array, "..."]], axes: tuple[int, ...]
-) -> Int[Array, "..."]:
-    """The least ``e`` with every ``|x| < 2 ** e``, over ``axes`` of all parts.
+) -> tuple[Float[Array, "..."], Float[Array, "..."]]:
+    """Powers of two ``down`` and ``up = 1 / down`` with every ``|x| * down < 1``.
 
     Args:
         parts: arrays of one shape.
-        axes: the reduced axes, kept with size 1.
+        axes: the reduced axes, kept with size 1, over all parts.
+
+    Returns:
+        ``down``, and ``up``, which is nan where some ``x`` is not finite or too large
+        for the grid, so that what is scaled back is nan as a floating-point sum is.
     """
     maxima = [jnp.max(jnp.abs(p), axis=axes, keepdims=True) for p in parts]
     largest = maxima[0]
     for m in maxima[1:]:
         largest = jnp.maximum(largest, m)
     # 2 ** -e must itself be a normal float32, also for a component of zeros.
-    return jnp.clip(jnp.frexp(largest)[1], -120, 126)
+    exponent = jnp.clip(jnp.frexp(largest)[1], -120, 126)
+    one = jnp.ones((), largest.dtype)
+    up = jnp.where(largest < 2.0**126, jnp.ldexp(one, exponent), jnp.nan)
+    return jnp.ldexp(one, -exponent), up
 
 
 def fixed_sum(unit: Float[Array, "..."], axes: tuple[int, ...]) -> FixedSum:
@@ -153,8 +160,7 @@ def ordered_scores(
 
 def _content_keys(source: Array, layout: Layout) -> list[Array]:
     x = source.astype(jnp.promote_types(source.dtype, jnp.float32))
-    exponent = magnitude_exponent([x], (*layout.phase, *layout.space, -1))
-    unit = x * jnp.ldexp(jnp.ones((), x.dtype), -exponent)
+    unit = x * scales([x], (*layout.phase, *layout.space, -1))[0]
     channels = x.shape[-1]
     channel = 0.5 + 0.5 * jnp.arange(channels, dtype=x.dtype) / channels
     blend = unit
@@ -186,7 +192,8 @@ def invariant_mean(x: Float[Array, "..."], *, ndim: int = 2) -> Float[Array, "..
     """The mean over space of ``[..., *space, C]``, equal bit for bit after any shift.
 
     Global pooling in fixed point: what makes the logits of a network whose features
-    are shift-equivariant bit for bit invariant bit for bit (paper, equation 3).
+    are shift-equivariant bit for bit invariant bit for bit (paper, equation 3). Nan
+    where a value is not finite, or reaches 2^126.
 
     >>> import jax.numpy as jnp
     >>> invariant_mean(jnp.array([[1.0], [2.0], [4.5]]), ndim=1)
@@ -197,12 +204,11 @@ def invariant_mean(x: Float[Array, "..."], *, ndim: int = 2) -> Float[Array, "..
     wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
 
     def exact(x: Array) -> Array:
-        exponent = magnitude_exponent([x], axes)
-        one = jnp.ones((), x.dtype)
-        total = fixed_sum(x * jnp.ldexp(one, -exponent), axes)
+        down, up = scales([x], axes)
+        total = fixed_sum(x * down, axes)
         step = jnp.asarray(2.0**-total.bits, x.dtype)
         value = (total.high + total.low * step) * step / count
-        return value * jnp.ldexp(one, jnp.squeeze(exponent, axes))
+        return value * jnp.squeeze(up, axes)
 
     mean = plain_derivative(exact, lambda x: jnp.mean(x, axis=axes))
     return mean(wide).astype(x.dtype)

@@ -14,9 +14,9 @@ from jaxtyping import Float
 
 from eqnets.polyphase.fixed_point import (
     fixed_sum,
-    magnitude_exponent,
     ordered_scores,
     plain_derivative,
+    scales,
 )
 from eqnets.polyphase.layout import Layout, interleave, interleaved, stacked
 from eqnets.polyphase.phases import AnyArray, check_phases
@@ -77,11 +77,9 @@ def _scores(x: Array, p: int | float | str, layout: Layout) -> Array:
 
 def _exact_norms(x: Array, order: float, sign: int, layout: Layout) -> Array:
     axes = (*layout.space, -1)
-    exponent = magnitude_exponent([x], (*layout.phase, *axes))
-    one = jnp.ones((), x.dtype)
-    unit = jnp.abs(x) * jnp.ldexp(one, -exponent)
-    batch = x.ndim - len(layout.phase) - len(axes)
-    up = jnp.ldexp(one, exponent.reshape(*exponent.shape[:batch], 1))
+    down, up = scales([x], (*layout.phase, *axes))
+    unit = jnp.abs(x) * down
+    up = up.reshape(*up.shape[: x.ndim - len(layout.phase) - len(axes)], 1)
     if math.isinf(order):
         values = sign * layout.join(jnp.max(unit, axis=axes), trailing=0)
         return ordered_scores(values * up, [values], x, layout)

@@ -305,3 +305,20 @@ class TestFixedPoint:
         np.testing.assert_array_equal(jnp.argsort(moved)[-3:], [1, 3, 0])
         np.testing.assert_allclose(moved, values, rtol=1e-6)
         assert moved[4] == moved[5]
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, 2.0**127])
+def test_values_beyond_the_grid_give_nan_and_never_a_number(bad):
+    x = jnp.ones((2, 4, 4, 3)).at[0, 1, 2, 0].set(bad)
+    mean = pp.invariant_mean(x)
+    assert np.isnan(mean[0, 0])
+    np.testing.assert_array_equal(mean[1], 1.0)
+    phases = pp.split(x, 2)
+    params = {
+        "conv1": {"kernel": jnp.ones((3, 3, 3, 2)), "bias": jnp.zeros(2)},
+        "conv2": {"kernel": jnp.ones((3, 3, 2, 2)), "bias": jnp.zeros(2)},
+    }
+    scores = [pp.norm_scores(phases, p) for p in (1, 2, np.inf, "min")]
+    for found in (*scores, pp.conv_scores(phases, params)):
+        assert np.isnan(found[0]).all()
+        assert np.isfinite(found[1]).all()
