@@ -81,29 +81,30 @@ class Covering:
 
     def __str__(self) -> str:
         """A table: error in percent and unexplained variance, a ! where flagged."""
-        head = " ".join(f"{name:>14}" for name in self.layers_b)
-        lines = [f"{'donor':>16} {head}", *self._lines("", self, self.flagged)]
+        rows = [["donor", *(f"{name} " for name in self.layers_b)]]
+        rows += self._rows("", self, self.flagged)
         for name, control in self.controls.items():
             noise = "noise" in name
-            rows = _first(control) if noise else control
-            marked = np.full(rows.error.shape, noise)
-            lines += self._lines(name.replace("_", " "), rows, marked)
+            shown = _first(control) if noise else control
+            marked = np.full(shown.error.shape, noise)
+            rows += self._rows(name.replace("_", " "), shown, marked)
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines = [
+            " ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True))
+            for row in rows
+        ]
         own = (
             f"error % (unexplained variance); receiver itself {100 * self.clean:.1f} %"
         )
         return "\n".join([own, *lines, "! explains no more than noise with classes"])
 
-    def _lines(self, name: str, rows: Any, marked: np.ndarray) -> list[str]:
-        names = self.layers_a if len(rows.error) > 1 or not name else ("",)
+    def _rows(self, name: str, found: Any, marked: np.ndarray) -> list[list[str]]:
+        names = self.layers_a if len(found.error) > 1 or not name else ("",)
         return [
-            f"{f'{name} {layer}'.strip():>16} "
-            + " ".join(
-                f"{100 * e:6.1f} ({v:4.2f}){'!' if flag else ' '}"
-                if np.isfinite(e)
-                else f"{'-':>14}"
-                for e, v, flag in zip(*values, strict=True)
+            [f"{name} {layer}".strip(), *map(_cell, *values)]
+            for layer, *values in zip(
+                names, found.error, found.fvu, marked, strict=False
             )
-            for layer, *values in zip(names, rows.error, rows.fvu, marked, strict=False)
         ]
 
 
@@ -302,6 +303,13 @@ def _fresh_copy(model: Any) -> Callable[[Array], Callable]:
     from eqnets import functional
 
     return lambda key: functional.reinitialized(model, key)
+
+
+def _cell(error: float, fvu: float, marked: bool | np.bool) -> str:
+    """One stitch; as wide as it is, for a table to line up."""
+    if not np.isfinite(error):
+        return "- "
+    return f"{100 * error:.1f} ({fvu:.2f}){'!' if marked else ' '}"
 
 
 def _first(control: Control) -> Control:

@@ -214,6 +214,20 @@ class TestCovering:
         assert not found.flagged[0].any()
         assert (found.fvu[0] < 0.6).all()
 
+    def test_columns_line_up_whatever_is_in_them(self):
+        huge = np.array([[1234.5, 0.01], [np.nan, 10.0]])
+        control = maps.Control(np.array([[1.0, 0.1], [np.nan, 0.5]]), huge)
+        controls = dict.fromkeys(("identity", "clustered_noise"), control)
+        layers = ("a.layer.with.a.long.path", "c2")
+        found = maps.Covering(layers, layers, 0.1, huge[None], huge[None], controls)
+        _, head, *rows, _ = str(found).splitlines()
+        assert len(rows) == 5
+        assert {len(row) for row in rows} == {len(head)}
+        assert "(1234.50)" in rows[2]
+        for name in layers:
+            end = head.index(f"{name} ") + len(name)
+            assert {row[end - 1] for row in rows} <= {")", "-"}
+
     def test_another_seed_is_another_donor(self):
         one, two = (functional.reinitialized(A, jax.random.key(i)) for i in (0, 1))
         assert not np.allclose(one.c0.kernel[...], two.c0.kernel[...])
