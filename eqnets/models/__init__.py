@@ -1,6 +1,6 @@
 """Networks in Flax NNX; each is called as ``model(x, *, key=None, temperature=1.0)``.
 
-Images are ``[B, H, W, C]``, logits ``[B, K]``.
+Images are ``[B, H, W, C]``, logits ``[B, K]``, of dense predictions ``[B, H, W, K]``.
 """
 
 from .allocate import uniform_rep as uniform_rep
@@ -10,6 +10,8 @@ from .approximate import violations as violations
 from .convert import dense_linear as dense_linear
 from .convert import restrict_to_subgroup as restrict_to_subgroup
 from .convert import to_dense as to_dense
+from .deeplab import DeepLabV3Plus as DeepLabV3Plus
+from .deeplab import deeplab_v3plus as deeplab_v3plus
 from .dynamics import hamiltonian_field as hamiltonian_field
 from .dynamics import integrate as integrate
 from .efficientnet_lite import EfficientNetLite as EfficientNetLite
@@ -30,6 +32,8 @@ from .resnet import resnet as resnet
 from .timm_vit import vit_from_timm as vit_from_timm
 from .torch_names import efficientnet_lite_from_torch as efficientnet_lite_from_torch
 from .torch_resnet import resnet_from_torch as resnet_from_torch
+from .unet import UNet as UNet
+from .unet import unet as unet
 from .vit import VisionTransformer as VisionTransformer
 from .vit import ViTShape as ViTShape
 from .vit import vit as vit

@@ -53,7 +53,7 @@ class ResNet(nnx.Module):
     ):
         block, counts = _STAGES[depth]
         options = {"sampling": sampling, "rngs": rngs}
-        self.sampling = sampling
+        self.sampling, self.width = sampling, width
         self.stem = _STEMS[stem](width, hidden=hidden[0], **options)
         channels = width
         for i, count in enumerate(counts):
@@ -72,6 +72,12 @@ class ResNet(nnx.Module):
                 channels = block.expansion * (width << i)
             setattr(self, f"layer{i + 1}", nnx.List(blocks))
         self.fc = nnx.Linear(channels, num_classes, dtype=sampling.dtype, rngs=rngs)
+
+    @property
+    def channels(self) -> list[int]:
+        """The channels of the four stages."""
+        expansion = type(self.layer1[0]).expansion
+        return [expansion * (self.width << i) for i in range(4)]
 
     @property
     def stride(self) -> int:

@@ -91,34 +91,57 @@ class ImageNetStem(nnx.Module):
         if self.sampling.down == "strided":
             y = self._activate(self.conv1(x))
             return nnx.max_pool(y, (3, 3), (2, 2), ((1, 1), (1, 1))), []
-        if self.sampling.down == "lowpass":
-            y = self.pool0.first(self._activate(self.conv1(x)))
-            return self.pool1.first(self._widen(y)), []
         keys = (None, None) if key is None else jax.random.split(key)
-        options = {"temperature": temperature}
-        if self.sampling.from_input:
-            return self._input_select(x, keys, options)
-        y = self._activate(self.conv1(x))
-        y, first = self.pool0(y, key=keys[0], **options)
-        y, second = self.pool1(self._widen(y), key=keys[1], **options)
-        return y, [first, second]
+        y, first = self._sample_image(x, keys[0], temperature)
+        y, second = sample_maxima(
+            self.pool1, y, self.sampling, key=keys[1], temperature=temperature
+        )
+        return y, [w for w in (first, second) if w is not None]
 
     def _activate(self, y: Array) -> Array:
         return jax.nn.relu(self.bn1(y))
 
-    def _widen(self, y: Array) -> Array:
-        """The maximum of every 2x2 neighbourhood, at stride 1."""
-        y = polyphase.pad(y, 0, 1, padding=self.sampling.padding)
-        return nnx.max_pool(y, (2, 2))
+    def _sample_image(
+        self, x: Array, key: Array | None, temperature: Number
+    ) -> tuple[Array, Array | None]:
+        """The first convolution and the first sampling step."""
+        if self.sampling.down == "lowpass":
+            return self.pool0.first(self._activate(self.conv1(x))), None
+        options = {"key": key, "temperature": temperature}
+        if not self.sampling.from_input:
+            return self.pool0(self._activate(self.conv1(x)), **options)
+        x = jnp.asarray(x, self.sampling.dtype)
+        weights, hard = self.pool0.choose(x, **options)
+        return self._activate(self.conv1.at_phase(x, weights, hard=hard)), weights
 
-    def _input_select(
-        self, x: Array, keys: tuple, options: dict
-    ) -> tuple[Array, Selections]:
-        first, hard = self.pool0.choose(
-            jnp.asarray(x, self.sampling.dtype), key=keys[0], **options
-        )
-        y = self._activate(self.conv1.at_phase(x, first, hard=hard))
-        second, hard = self.pool1.choose(y, key=keys[1], **options)
-        # A maximum does not commute with mixing: pool first, then take the phase.
-        y = self.pool1.sampler(self._widen(y), second, hard=hard)
-        return y, [first, second]
+
+def sample_maxima(
+    pool: nnx.Module,
+    y: Float[Array, "b h w c"],
+    sampling: Sampling,
+    *,
+    key: Array | None = None,
+    temperature: Number = 1.0,
+) -> tuple[Float[Array, "b h_ w_ c"], Float[Array, "b p"] | None]:
+    """Max-pooling as maxima of 2 x 2 at stride 1, then a sampling step.
+
+    Args:
+        pool: the sampling step, from :meth:`Sampling.pool`.
+        y: the features.
+        sampling: the network's sampling options, any but ``"strided"``.
+        key: as for the sampling step.
+        temperature: as for the sampling step.
+
+    Returns:
+        The sampled features, and the weights if a component was selected.
+    """
+    padded = polyphase.pad(y, 0, 1, padding=sampling.padding)
+    maxima = nnx.max_pool(padded, (2, 2))
+    if sampling.down == "lowpass":
+        return pool.first(maxima), None
+    options = {"key": key, "temperature": temperature}
+    if not sampling.from_input:
+        return pool(maxima, **options)
+    # A maximum does not commute with mixing: pool first, then take the phase.
+    weights, hard = pool.choose(y, **options)
+    return pool.sampler(maxima, weights, hard=hard), weights

@@ -113,6 +113,7 @@ class Conv(nnx.Module):
         outputs: channels out.
         size: taps per axis.
         stride: keep every ``stride``-th sample.
+        dilation: samples from one tap to the next.
         padding: ``"circular"`` commutes with circular shifts, ``"zeros"`` does not.
         ndim: the number of spatial axes.
         dtype: of the computation; None is that of the input.
@@ -126,6 +127,7 @@ class Conv(nnx.Module):
         size: int,
         *,
         stride: int = 1,
+        dilation: int = 1,
         padding: str = "circular",
         ndim: int = 2,
         dtype: jnp.dtype | type | None = None,
@@ -133,7 +135,7 @@ class Conv(nnx.Module):
     ):
         shape = (*(size,) * ndim, inputs, outputs)
         self.kernel = nnx.Param(he_normal(rngs.params(), shape))
-        self.size, self.stride = size, stride
+        self.size, self.stride, self.dilation = size, stride, dilation
         self.padding, self.dtype, self.ndim = padding, dtype, ndim
 
     def __call__(self, x: Float[AnyArray, "..."]) -> Float[Array, "..."]:
@@ -142,7 +144,12 @@ class Conv(nnx.Module):
 
     def _convolve(self, x: Array, padding: str) -> Array:
         return polyphase.dense_conv(
-            x, self.kernel[...], stride=self.stride, padding=padding, ndim=self.ndim
+            x,
+            self.kernel[...],
+            stride=self.stride,
+            dilation=self.dilation,
+            padding=padding,
+            ndim=self.ndim,
         )
 
     def at_phase(
@@ -157,7 +164,7 @@ class Conv(nnx.Module):
             lambda y: self._convolve(y, "valid"),
             jnp.asarray(x, self.dtype),
             weights,
-            size=self.size,
+            size=self.dilation * (self.size - 1) + 1,
             stride=self.stride,
             hard=hard,
             padding=self.padding,
