@@ -40,7 +40,7 @@ def passes(rounds: int) -> dict:
     compiled = {}
 
     def derivative(moves):
-        outs = measure.lie.output_actions(program[0], moves, None, x.shape)
+        outs = measure.lie.output_actions(program[0].out, moves, None, x.shape)
         run = jax.jit(measure.lie.push, static_argnums=(0, 1, 2))
         return lambda: run(program[0], moves, outs, program[1], x)
 

@@ -35,7 +35,7 @@ def error_map(f: Function, action: Action, x: Array) -> Float[Array, "b h w"]:
     x = checked_input((action,), x)
     program, consts = trace(f, x)
     _require_batch_axis(program, len(x))
-    for (out,) in output_actions(program, (action,), None, x.shape):
+    for (out,) in output_actions(program.out, (action,), None, x.shape):
         if out != identity():
             raise ValueError(
                 "error_map needs outputs that do not move with the image, got one of "

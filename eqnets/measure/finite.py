@@ -12,7 +12,14 @@ from jaxtyping import Array, Float, Key, PyTree
 from eqnets.actions import Action
 
 from .lee import Estimate, _require_batch_axis
-from .lie import Function, OutputActions, along, checked_input, output_actions
+from .lie import (
+    Function,
+    OutputActions,
+    along,
+    checked_input,
+    move_each,
+    output_actions,
+)
 from .program import Program, trace
 
 
@@ -55,7 +62,7 @@ def response(
     x = checked_input((action,), x)
     ts = np.asarray(ts, np.float64)
     program, consts = trace(f, x)
-    outs = output_actions(program, (action,), action_out, x.shape)
+    outs = output_actions(program.out, (action,), action_out, x.shape)
     _require_batch_axis(program, len(x))
     moves = [out[0] for out in outs]
     start, slope = _along(program, consts, x, _tangent(action, x))
@@ -114,7 +121,7 @@ def group_sample_error(
         )
     x = checked_input((action,), x)
     program, consts = trace(f, x)
-    outs = output_actions(program, (action,), action_out, x.shape)
+    outs = output_actions(program.out, (action,), action_out, x.shape)
     _require_batch_axis(program, len(x))
     wide = jnp.promote_types(x.dtype, jnp.float32)
     times = jax.random.uniform(key, (samples, len(x)), wide, -max_t, max_t)
@@ -133,12 +140,9 @@ def _sampled(
 ) -> Float[Array, "s b"]:
     start = program(consts, x)
 
-    def each(move: Action, y: Array, t: Float[Array, " b"]) -> Array:
-        return jax.vmap(lambda image, s: move(image[None], s)[0])(y, t)
-
     def at(t: Float[Array, " b"]) -> Float[Array, " b"]:
-        moved = program(consts, each(action, x, t))
-        back = [each(out[0], y, -t) for out, y in zip(outs, moved, strict=True)]
+        moved = program(consts, move_each(action, x, t))
+        back = [move_each(out[0], y, -t) for out, y in zip(outs, moved, strict=True)]
         return _norm([b - s for b, s in zip(back, start, strict=True)])
 
     return jax.lax.map(at, times)

@@ -137,7 +137,7 @@ def lee_profile(
         if batch.shape != shape:
             shape, size = batch.shape, count
             program, consts = trace(f, batch)
-            outs = output_actions(program, moves, action_out, shape)
+            outs = output_actions(program.out, moves, action_out, shape)
             _require_batch_axis(program, count)
         step = _step(norm, normalize, program, moves, outs, consts, batch)
         values.append(np.asarray(step, np.float64)[:, :count])

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, PyTree
+from jaxtyping import Array, Float, PyTree
 
 from eqnets.actions import Action, identity
 from eqnets.actions.tokens import TokenAction
@@ -78,7 +78,7 @@ def lie_derivatives(
     def derivatives(x: Array) -> PyTree[Array]:
         x = checked_input(actions, x)
         program, consts = trace(f, x)
-        outs = output_actions(program, actions, action_out, x.shape)
+        outs = output_actions(program.out, actions, action_out, x.shape)
         leaves = _compiled(program, actions, outs, consts, x)[1]
         return jax.tree.unflatten(jax.tree.structure(program.out), leaves)
 
@@ -122,6 +122,11 @@ def along(
 _compiled = jax.jit(push, static_argnums=(0, 1, 2))
 
 
+def move_each(action: Action, x: Array, t: Float[Array, " b"]) -> Array:
+    """Every image [B, ...] moved by a time of its own."""
+    return jax.vmap(lambda image, s: action(image[None], s)[0])(x, t)
+
+
 def checked_input(actions: Sequence[Action], x: Array) -> Array:
     """``x`` as an array that every action moves.
 
@@ -141,7 +146,7 @@ def checked_input(actions: Sequence[Action], x: Array) -> Array:
 
 
 def output_actions(
-    program: Program,
+    out: PyTree[jax.ShapeDtypeStruct],
     actions: tuple[Action, ...],
     action_out: PyTree[Action] | None,
     shape: tuple[int, ...],
@@ -154,7 +159,7 @@ def output_actions(
         ValueError: ``action_out`` does not fit the output, or an output's shape leaves
             open whether it is an image.
     """
-    leaves = jax.tree.leaves(program.out)
+    leaves = jax.tree.leaves(out)
     for leaf in leaves:
         if not jnp.issubdtype(leaf.dtype, jnp.floating):
             raise TypeError(
@@ -165,7 +170,7 @@ def output_actions(
         return tuple(
             tuple(_by_shape(a, leaf.shape, shape) for a in actions) for leaf in leaves
         )
-    named = _broadcast(action_out, program.out)
+    named = _broadcast(action_out, out)
     for action, leaf in zip(named, leaves, strict=True):
         if not isinstance(action, Action):
             raise TypeError(

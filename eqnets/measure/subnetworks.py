@@ -13,7 +13,7 @@ from eqnets.actions import Action
 
 from .attribution.engine import Network, constants, needed_constants
 from .attribution.graph import Value
-from .attribution.setup import Axes, prepare
+from .attribution.setup import Axes, prepare, uncommuted
 from .lee import batches
 from .lie import checked_input
 
@@ -106,7 +106,7 @@ def subnetwork_lee(
             depth=depth,
             layouts=stated,
         )
-        whole = _whole(placed.network, placed.layers)
+        whole = uncommuted(placed)
         run = _moments(whole)
         moments.append([Moments(*map(np.asarray, m)) for m in run(consts, batch)])
         done += len(batch)
@@ -151,12 +151,6 @@ def _normalised(m: Moments) -> Float[np.ndarray, "b channels"]:
             "cannot be batch-normalised: give images that differ"
         )
     return error / (variance + floor if floor else 1.0)
-
-
-@functools.lru_cache(maxsize=16)
-def _whole(network: Network, layers: tuple) -> Network:
-    """The network with those layers that commute with the action apart again."""
-    return dataclasses.replace(network, layers=layers)
 
 
 def _cuts(network: Network) -> list[Value]:

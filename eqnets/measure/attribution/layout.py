@@ -9,6 +9,7 @@ crops, so that a rotation turns every feature map about the centre of the input.
 
 import dataclasses
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -153,27 +154,53 @@ def tangent(action: Action, y: Array, layout: Layout, extent: Extent) -> Array |
     ):
         return None
     inner = action.inner if isinstance(action, TokenAction) else action
-    where = {"y": [], "x": []}
+    generator = inner.tangent_on
+    return sum(
+        _on_images(generator, y, layout, h, w, extent) for h, w in _pairs(layout)
+    )
+
+
+Move = Callable[[Array, Grid], Array]
+
+
+def transformed(move: Move, y: Array, layout: Layout, extent: Extent) -> Array:
+    """``y`` with ``move(images, grid)`` in place of the images that it holds.
+
+    What is no image stays: class tokens, and an axis without its partner.
+    """
+    if not (layout.spatial and layout.whole):
+        return y
+    change = lambda images, grid: move(images, grid) - images  # noqa: E731
+    for h, w in _pairs(layout):
+        y = y + _on_images(change, y, layout, h, w, extent)
+    return y
+
+
+Place = tuple[int, Factor]
+
+
+def _pairs(layout: Layout) -> list[tuple[Place, Place]]:
+    """The factors that hold the heights, with those of their widths."""
+    where: dict[str, list[Place]] = {"y": [], "x": []}
     for i, dim in enumerate(layout.dims):
         for factor in dim.factors if dim else ():
             if factor.axis:
                 where[factor.axis.name].append((i, factor))
-    pairs = zip(where["y"], where["x"], strict=True)
-    return sum(_move(inner, y, layout, h, w, extent) for h, w in pairs)
+    return list(zip(where["y"], where["x"], strict=True))
 
 
-def _move(
-    action: Action,
+def _on_images(
+    move: Move,
     y: Array,
     layout: Layout,
-    rows: tuple[int, Factor],
-    columns: tuple[int, Factor],
+    rows: Place,
+    columns: Place,
     extent: Extent,
 ) -> Array:
-    """The generator on one height and one width of ``y``, each on an axis of ``y``.
+    """A linear map of one height and one width of ``y``, each on an axis of ``y``.
 
-    What stands around them on their axes (a class token) stays; other axes are carried
-    along whole, their class tokens included.
+    It gives zero for what stands around them on their axes (a class token); other axes
+    are carried along whole, their class tokens included.
     """
     axes = {rows[0], columns[0]}
     held = [d if i in axes else None for i, d in enumerate(layout.dims)]
@@ -197,6 +224,6 @@ def _move(
         origin=(h.axis.origin, w.axis.origin),
         spacing=(h.axis.spacing, w.axis.spacing),
     )
-    moved = action.tangent_on(images, grid).reshape(near.shape)
+    moved = move(images, grid).reshape(near.shape)
     moved = jnp.moveaxis(moved, (place, place + 1), (i, j))
     return jnp.pad(moved.reshape(core.shape), fringe)

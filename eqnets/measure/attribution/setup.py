@@ -55,6 +55,12 @@ class Placed:
         return np.concatenate([rows, zero])[self.rows]
 
 
+@functools.lru_cache(maxsize=16)
+def uncommuted(placed: Placed) -> Network:
+    """The network with those layers that commute with the action apart again."""
+    return dataclasses.replace(placed.network, layers=placed.layers)
+
+
 def prepare(
     model: Callable[[Array], Any],
     x: Array,
@@ -77,7 +83,7 @@ def prepare(
             f"layerwise follows one output, the function returns {len(leaves)} arrays "
             f"({jax.tree.structure(program.out)}): choose one, e.g. lambda x: f(x)[0]"
         )
-    ((out,),) = output_actions(program, (action,), action_out, x.shape)
+    ((out,),) = output_actions(program.out, (action,), action_out, x.shape)
     if not leaves[0].shape or leaves[0].shape[0] != len(x):
         raise ValueError(
             f"the output {list(leaves[0].shape)} must have one entry for each of the "
