@@ -11,6 +11,7 @@ from eqnets.groups import MatrixGroup
 from eqnets.models.emlp import EMLP, EMLPBlock, Width, layer_reps
 from eqnets.nn import ResidualPathwayLinear
 from eqnets.nn.equivariant import AnyArray, vectors
+from eqnets.polyphase.phases import Number
 from eqnets.reps import Rep, scalar
 
 
@@ -90,7 +91,7 @@ class FreeHead(nnx.Module):
         x: Num[AnyArray, "..."],
         *,
         key: Array | None = None,
-        temperature: float = 1.0,
+        temperature: Number = 1.0,
     ) -> Num[Array, "..."]:
         """``[..., rep_in.size] -> [..., outputs]``; the options are not used."""
         x = vectors(x, self.rep_in)

@@ -12,7 +12,7 @@ from eqnets.models.emlp import EMLP
 from eqnets.nn import EquivariantLinear, ResidualPathwayLinear
 from eqnets.nn.equivariant import parameters
 from eqnets.nn.linear_forms import linear_form
-from eqnets.polyphase.phases import AnyArray
+from eqnets.polyphase.phases import AnyArray, Number
 from eqnets.reps import restrict
 from eqnets.reps.base import Scalar
 
@@ -86,7 +86,7 @@ class DenseEMLP(nnx.Module):
         x: Num[AnyArray, "..."],
         *,
         key: Array | None = None,
-        temperature: float = 1.0,
+        temperature: Number = 1.0,
     ) -> Num[Array, "..."]:
         """``[..., n_in] -> [..., n_out]``; the options are not used."""
         for block in self.blocks:

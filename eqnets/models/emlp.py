@@ -19,6 +19,7 @@ from eqnets.nn import (
 from eqnets.nn.components import as_columns, as_vectors
 from eqnets.nn.equivariant import AnyArray, check_rep, vectors
 from eqnets.nn.nonlinearities import is_permutation
+from eqnets.polyphase.phases import Number
 from eqnets.reps import Rep
 
 Width = int | Rep | Sequence[int | Rep]
@@ -103,7 +104,7 @@ class EMLP(nnx.Module):
         x: Num[AnyArray, "..."],
         *,
         key: Array | None = None,
-        temperature: float = 1.0,
+        temperature: Number = 1.0,
     ) -> Num[Array, "..."]:
         """``[..., rep_in.size] -> [..., rep_out.size]``; the options are not used."""
         x = vectors(x, self.rep_in)

@@ -13,7 +13,7 @@ from eqnets import groups
 from eqnets.groups import MatrixGroup
 from eqnets.nn.equivariant import parameters, values
 from eqnets.nn.linear_forms import init, linear_form
-from eqnets.polyphase.phases import AnyArray
+from eqnets.polyphase.phases import AnyArray, Number
 from eqnets.reps import Rep, regular, scalar, vector
 from eqnets.reps.base import multiple_of
 
@@ -112,7 +112,7 @@ class GCNN(nnx.Module):
         x: Float[AnyArray, "b h w c"],
         *,
         key: Array | None = None,
-        temperature: float = 1.0,
+        temperature: Number = 1.0,
     ) -> Float[Array, "b k"]:
         """``[B, H, W, C] -> [B, K]``; the options are not used."""
         maps = self.features(x)

@@ -12,6 +12,7 @@ from jaxtyping import Num
 
 from eqnets.groups import MatrixGroup
 from eqnets.nn.equivariant import AnyArray
+from eqnets.polyphase.phases import Number
 from eqnets.reps import Rep
 
 
@@ -28,7 +29,7 @@ class MLP(nnx.Module):
         x: Num[AnyArray, "..."],
         *,
         key: Array | None = None,
-        temperature: float = 1.0,
+        temperature: Number = 1.0,
     ) -> Num[Array, "..."]:
         """``[..., sizes[0]] -> [..., sizes[-1]]``; the options are not used."""
         *hidden, last = self.layers
