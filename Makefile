@@ -52,6 +52,7 @@ bench: setup  ## the benchmarks: ratios in one run, printed and saved
 	$(PY) -m benchmarks.stitching
 	$(PY) -m benchmarks.solver
 	$(PY) -m benchmarks.maps
+	$(PY) -m benchmarks.training
 
 bench-solver: setup  ## the basis solver beside emlp 1.0.3, in an environment of its own
 	test -x .venv-emlp/bin/python || $(PYTHON) -m venv .venv-emlp

@@ -14,8 +14,20 @@ def load(
 ) -> tuple[np.ndarray, np.ndarray]:
     """The first ``limit`` images ``[N, 32, 32, 3]`` in [0, 1], and labels ``[N]``.
 
+    Raises:
+        FileNotFoundError: the files are not in ``folder``.
+    """
+    pixels, labels = load_uint8(split, limit, folder=folder)
+    return (pixels / np.float32(255)).repeat(3, -1), labels
+
+
+def load_uint8(
+    split: str, limit: int | None = None, *, folder: Path = DATA
+) -> tuple[np.ndarray, np.ndarray]:
+    """The first ``limit`` images ``[N, 32, 32, 1]``, 0 to 255, and labels ``[N]``.
+
     The 28 x 28 images get a black frame of two pixels, so that a stride of 2 divides
-    the size five times, and three equal channels.
+    the size five times.
 
     Raises:
         FileNotFoundError: the files are not in ``folder``.
@@ -32,6 +44,5 @@ def load(
         )
     images, labels = (gzip.decompress(path.read_bytes()) for path in paths)
     pixels = np.frombuffer(images, np.uint8, offset=16).reshape(-1, 28, 28)[:limit]
-    framed = np.pad(pixels, ((0, 0), (2, 2), (2, 2))) / np.float32(255)
-    targets = np.frombuffer(labels, np.uint8, offset=8)[:limit].astype(np.int32)
-    return framed[..., None].repeat(3, -1), targets
+    framed = np.pad(pixels, ((0, 0), (2, 2), (2, 2)))[..., None]
+    return framed, np.frombuffer(labels, np.uint8, offset=8)[:limit].astype(np.int32)
