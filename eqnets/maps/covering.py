@@ -1,6 +1,7 @@
 """Which layers of one network cover which of another, beside the controls."""
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -121,6 +122,7 @@ def covering_matrix(
     random_donor: Callable[[Array], Callable] | None = None,
     key: Array | None = None,
     batch_size: int = 64,
+    progress: Callable[[int], None] | None = None,
     **options: Any,
 ) -> Covering:
     """Stitch every layer of one network to every layer of another, with controls.
@@ -145,6 +147,8 @@ def covering_matrix(
             donor with new kernels (He et al. 2015), unit scales and zero biases.
         key: a random key; ``jax.random.key(0)`` if None.
         batch_size: images at a time.
+        progress: called with the number of stitches measured so far, of S Lb (2 La + 2)
+            in all, the controls' among them.
         **options: of `stitch`: ``kernel``, ``init``, ``steps``, ``constraint`` and
             ``rate``.
 
@@ -164,10 +168,11 @@ def covering_matrix(
     receivers = [cut(model_b, layer) for layer in layers_b]
     donors = [cut(model_a, layer) for layer in layers_a]
     rounds, clean = [], []
+    count = _counted(progress)
     for seed in range(seeds):
         own = jax.random.fold_in(jax.random.key(0) if key is None else key, seed)
         pairs = split(*_shuffled(x, labels, seed, test), test)
-        bench = _Bench(receivers, pairs, own, options, batch_size)
+        bench = _Bench(receivers, pairs, own, options, batch_size, count)
         untrained = [cut(fresh(own), layer) for layer in layers_a]
         rounds.append(
             {
@@ -206,12 +211,15 @@ class _Bench:
         key: Array,
         options: Mapping[str, Any],
         batch_size: int,
+        count: Callable[[], None],
     ):
+        self.count = count
         self.receivers, self.pairs, self.key = receivers, pairs, key
         self.options, self.batch_size = options, batch_size
         self.targets = [self._features(r) for r in receivers]
         measured = self.targets[0][1], pairs[1][1]
-        self.clean = error_rate(receivers[0].psi, *measured, batch_size)
+        self.psis = [jax.jit(r.psi) for r in receivers]
+        self.clean = error_rate(self.psis[0], *measured, batch_size)
 
     def _features(self, part: Any) -> list[AnyArray]:
         return [features(part.phi, x, self.batch_size) for x, _ in self.pairs]
@@ -233,13 +241,14 @@ class _Bench:
         _, error, fvu, _ = stitch_features(
             source,
             self.targets[b],
-            self.receivers[b].psi,
+            self.psis[b],
             [labels for _, labels in self.pairs],
             size,
             key=key,
             batch_size=self.batch_size,
             **self.options,
         )
+        self.count()
         return error, fvu
 
     def unchanged(self, donors: Sequence[Any]) -> Control:
@@ -248,12 +257,12 @@ class _Bench:
         for donor in donors:
             _, source = self._features(donor)
             row = []
-            for receiver, (_, target) in zip(self.receivers, self.targets, strict=True):
+            for psi, (_, target) in zip(self.psis, self.targets, strict=True):
                 if source.shape != target.shape:
                     row.append((np.nan, np.nan))
                     continue
                 labels = self.pairs[1][1]
-                error = error_rate(receiver.psi, source, labels, self.batch_size)
+                error = error_rate(psi, source, labels, self.batch_size)
                 row.append((error, unexplained(source, target)))
             rows.append(row)
         return Control(*np.moveaxis(np.array(rows), -1, 0))
@@ -286,6 +295,12 @@ def _clusters(
         centre = centres[np.asarray(y)].reshape(len(y), *[1] * (z.ndim - 2), d)
         made.append(np.asarray(centre + jax.random.normal(one, z.shape)))
     return made
+
+
+def _counted(progress: Callable[[int], None] | None) -> Callable[[], None]:
+    """What tells ``progress`` of one more stitch."""
+    done = itertools.count(1)
+    return lambda: None if progress is None else progress(next(done))
 
 
 def _shuffled(

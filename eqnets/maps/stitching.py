@@ -108,7 +108,7 @@ def stitch(
     labels: ArrayLike,
     *,
     kernel: int = 1,
-    init: str = "least_squares",
+    init: str | StitchMap = "least_squares",
     steps: int = 0,
     constraint: str | Constraint | None = None,
     test: tuple[ArrayLike, ArrayLike] | None = None,
@@ -128,7 +128,8 @@ def stitch(
         x: images ``[n, H, W, C]`` that both networks take.
         labels: integers ``[n]``, of the receiver's classes.
         kernel: the side of the filters.
-        init: ``"least_squares"`` or ``"xavier"`` (the paper's; needs ``steps``).
+        init: ``"least_squares"``, ``"xavier"`` (the paper's; needs ``steps``), or the
+            `StitchMap` to start from.
         steps: of fine-tuning on the task.
         constraint: ``"permutation"``, ``"orthogonal"``, or with a number
             ``Constraint("low_rank", 8)``, ``Constraint("sparse", 5)``; all but
@@ -149,10 +150,11 @@ def stitch(
         [features(c.phi, part, batch_size) for part, _ in (fit, measured)]
         for c in (cut_a, cut_b)
     )
+    psi = jax.jit(cut_b.psi)
     layer, error, fvu, history = stitch_features(
         sources,
         targets,
-        cut_b.psi,
+        psi,
         (fit[1], measured[1]),
         size,
         kernel=kernel,
@@ -163,7 +165,7 @@ def stitch(
         rate=rate,
         batch_size=batch_size,
     )
-    clean = error_rate(cut_b.psi, targets[1], measured[1], batch_size)
+    clean = error_rate(psi, targets[1], measured[1], batch_size)
     return Stitch(error, clean, fvu, layer, history, cut_a, cut_b)
 
 
@@ -175,7 +177,7 @@ def stitch_features(
     size: Size,
     *,
     kernel: int = 1,
-    init: str = "least_squares",
+    init: str | StitchMap = "least_squares",
     steps: int = 0,
     constraint: str | Constraint | None = None,
     key: Array | None = None,
@@ -187,7 +189,7 @@ def stitch_features(
     Args:
         sources: the donor's features of the images to fit to, and to measure on.
         targets: the receiver's features of both.
-        psi: the rest of the receiver.
+        psi: the rest of the receiver, compiled.
         labels: of both.
         size: the receiver's sites.
         kernel: see `stitch`, as for all that follow.
@@ -205,7 +207,9 @@ def stitch_features(
     source, measured = (resized(z, size, batch_size) for z in sources)
     layer = _fitted(source, targets[0], size, kernel, rule)
     fvu = unexplained(_mixed(layer, measured, batch_size), targets[1])
-    if init == "xavier":
+    if isinstance(init, StitchMap):
+        layer = _started(init, layer)
+    elif init == "xavier":
         start = jax.nn.initializers.glorot_uniform()(key, layer.kernel.shape)
         layer = dataclasses.replace(layer, kernel=start, bias=0 * layer.bias)
     history = np.zeros((0, 2))
@@ -214,7 +218,18 @@ def stitch_features(
         how = Descent(steps=steps, rate=rate, batch=batch_size, seed=seed)
         layer, history = _tuned(layer, psi, source, labels[0], rule, how)
     made = _mixed(layer, measured, batch_size)
-    return layer, error_rate(jax.jit(psi), made, labels[1], batch_size), fvu, history
+    return layer, error_rate(psi, made, labels[1], batch_size), fvu, history
+
+
+def _started(start: StitchMap, fitted: StitchMap) -> StitchMap:
+    """The filters to start from, on the sites of those that were fitted."""
+    shapes = [(jnp.shape(f.kernel), jnp.shape(f.bias)) for f in (start, fitted)]
+    if shapes[0] != shapes[1]:
+        raise ValueError(
+            f"init starts from a kernel and a bias of {shapes[1]} between these "
+            f"layers; got {shapes[0]}"
+        )
+    return dataclasses.replace(start, size=fitted.size)
 
 
 def unexplained(made: AnyArray, target: AnyArray) -> float:
@@ -227,20 +242,30 @@ def unexplained(made: AnyArray, target: AnyArray) -> float:
 
 def _mixed(layer: StitchMap, z: AnyArray, batch_size: int) -> AnyArray:
     """The stitched features of features that are on the receiver's sites."""
-    return features(lambda part: mix(part, layer.kernel, layer.bias), z, batch_size)
+    return _collected(lambda v: _mix(v, layer.kernel, layer.bias), z, batch_size)
 
 
 def features(
     phi: Callable[[Array], Array], x: AnyArray, batch_size: int = 64
 ) -> AnyArray:
     """Phi of all images, batch after batch, in the host's memory."""
-    run = jax.jit(phi)
-    return np.concatenate([np.asarray(run(part)) for part in batches(x, batch_size)])
+    return _collected(jax.jit(phi), x, batch_size)
 
 
 def resized(z: AnyArray, size: Size, batch_size: int = 64) -> AnyArray:
     """`fitted_sites` of all features, batch after batch."""
-    return features(lambda part: fitted_sites(part, size), z, batch_size)
+    return _collected(lambda v: _resize(v, size), z, batch_size)
+
+
+# Compiled once for all stitches of the same shapes.
+_mix = jax.jit(mix)
+_resize = jax.jit(fitted_sites, static_argnums=1)
+
+
+def _collected(
+    run: Callable[[AnyArray], Array], x: AnyArray, batch_size: int
+) -> AnyArray:
+    return np.concatenate([np.asarray(run(part)) for part in batches(x, batch_size)])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -257,13 +282,15 @@ pixels = _Pixels()
 
 def _checked(
     kernel: int,
-    init: str,
+    init: str | StitchMap,
     steps: int,
     constraint: str | Constraint | None,
     key: Array | None,
 ) -> Constraint | None:
-    if init not in INITS:
-        raise ValueError(f"init must be one of {', '.join(INITS)}; got {init!r}")
+    if not isinstance(init, StitchMap) and init not in INITS:
+        raise ValueError(
+            f"init must be a StitchMap or one of {', '.join(INITS)}; got {init!r}"
+        )
     if kernel < 1 or kernel % 2 == 0 or steps < 0:
         raise ValueError(
             f"kernel is odd and steps not negative; got kernel={kernel}, steps={steps}"
@@ -278,7 +305,7 @@ def _checked(
     rule = as_constraint(constraint)
     if rule.kind != "sparse" and kernel > 1:
         raise ValueError(f"{rule.kind} is for 1 x 1 filters; got kernel={kernel}")
-    if init == "xavier":
+    if init != "least_squares":
         raise ValueError(f'{rule.kind} filters start from init="least_squares"')
     return rule
 

@@ -105,6 +105,15 @@ def test_a_network_covers_itself(layer):
     assert found.fvu < 1e-6
 
 
+def test_filters_may_be_given_to_start_from():
+    at = maps.cut(A, "c0")
+    identity = maps.StitchMap(jnp.eye(6)[None, None], jnp.zeros(6))
+    found = maps.stitch(at, at, X, LABELS, init=identity, test=TEST)
+    assert found.error == found.clean
+    np.testing.assert_array_equal(found.layer.kernel, identity.kernel)
+    assert found.layer.size == (8, 8)
+
+
 def test_a_deeper_layer_covers_and_resizes():
     sizes = []
     for donor, receiver in (("c2", "c1"), ("c0", "c2")):
@@ -172,7 +181,7 @@ def test_reduced_rank_is_the_best_of_its_rank():
 
 
 class TestCovering:
-    FOUND = None
+    FOUND, DONE = None, []
 
     @classmethod
     def found(cls):
@@ -187,6 +196,7 @@ class TestCovering:
                 seeds=2,
                 steps=150,
                 rate=1e-2,
+                progress=cls.DONE.append,
             )
         return cls.FOUND
 
@@ -202,6 +212,7 @@ class TestCovering:
         identity = found.controls["identity"]
         assert np.isfinite(identity.error[0, 0])
         assert np.isnan(identity.error[1]).all()  # other shapes
+        assert self.DONE == list(range(1, 25))  # S Lb (2 La + 2)
         for word in ("random donor", "clustered noise", "identity", "c2"):
             assert word in str(found)
 
@@ -285,6 +296,11 @@ def test_a_stitch_is_a_pytree():
     [
         ({"init": "zeros"}, ValueError, "least_squares"),
         ({"kernel": 2}, ValueError, "odd"),
+        (
+            {"init": maps.StitchMap(jnp.ones((1, 1, 6, 6)), jnp.ones(6))},
+            ValueError,
+            "between",
+        ),
         ({"init": "xavier"}, TypeError, "key"),
         ({"constraint": "diagonal"}, ValueError, "permutation"),
         ({"constraint": "low_rank"}, ValueError, "number"),
