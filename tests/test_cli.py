@@ -207,7 +207,7 @@ class TestMeasure:
 
     def test_models_are_the_pretrained_ones(self):
         from eqnets import models
-        from eqnets.commands.measure import PRETRAINED
+        from eqnets.commands.reporting import PRETRAINED
 
         with pytest.raises(ValueError) as caught:
             models.load_pretrained("none")

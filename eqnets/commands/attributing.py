@@ -1,6 +1,5 @@
 """What ``eqnets layerwise`` computes, stage by stage."""
 
-import dataclasses
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -86,7 +85,7 @@ def attribute(
         subnetworks=subnetworks,
         convergence=convergence,
         compilation=_compilation(cost),
-        settings=_settings(options),
+        settings=options.settings("model", "action", "stencil", "seed", "cache"),
         versions=versions(),
         command=command,
         seed=options.seed,
@@ -187,16 +186,3 @@ def _convergence(
 def _compilation(cost: Cost) -> report.Compilation:
     folder = None if cost.folder is None else str(cost.folder)
     return report.Compilation(cost.seconds, cost.programs, cost.cached, folder)
-
-
-def _settings(options: "Layerwise") -> dict[str, Any]:
-    """The options that the report does not name elsewhere."""
-    kept = dataclasses.asdict(options)
-    for name in ("model", "action", "stencil", "seed", "debug", "out", "cache"):
-        del kept[name]
-    kept["weights"] = kept["weights"] or "the model's own"
-    kept["images"] = kept["images"] or "the photographs of scikit-image"
-    return {
-        name: value if isinstance(value, int | None) else str(value)
-        for name, value in kept.items()
-    }

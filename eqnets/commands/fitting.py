@@ -1,6 +1,5 @@
 """What ``eqnets maps`` computes, stage by stage."""
 
-import dataclasses
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -57,7 +56,7 @@ def measure_maps(
         m=options.m,
         transformed=float(np.mean(moved != labels)),
         layers=tuple(rows),
-        settings=_settings(options),
+        settings=options.settings() | {"layers": ", ".join(options.layers)},
         versions=versions(),
         command=command,
         seconds=stages.seconds,
@@ -135,13 +134,3 @@ def predictions(
     """The likeliest class of every image."""
     parts = [scores(x[i : i + step]) for i in range(0, len(x), step)]
     return np.concatenate([np.asarray(p.argmax(-1)) for p in parts])
-
-
-def _settings(options: "Maps") -> dict[str, object]:
-    kept = dataclasses.asdict(options)
-    for name in ("debug", "out"):
-        del kept[name]
-    kept["weights"] = str(kept["weights"] or "the model's own")
-    kept["images"] = str(kept["images"] or "the photographs of scikit-image")
-    kept["layers"] = ", ".join(kept["layers"])
-    return kept

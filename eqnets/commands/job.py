@@ -6,7 +6,7 @@ import importlib.metadata
 import platform
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -19,27 +19,9 @@ from eqnets import io, report
 from . import network
 from .errors import CommandError
 from .progress import Stages
+from .reporting import Reporting
 
 TOP = 5
-
-
-@runtime_checkable
-class Options(Protocol):
-    """The options that say what to work on.
-
-    Attributes:
-        model: of the network, as `network.load` takes it.
-        weights: a file to take the weights from, or None.
-        images: a folder, or None for the sample photographs.
-        size: of the input, for a network without preprocessing.
-        batch_size: images at a time.
-    """
-
-    model: str
-    weights: Path | None
-    images: Path | None
-    size: int
-    batch_size: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,7 +38,7 @@ class Job:
         logits: the network, compiled once.
     """
 
-    options: Options
+    options: Reporting
     network: network.Network
     images: tuple[str, ...]
     photographs: list[UInt8[np.ndarray, "_ _ 3"]]
@@ -87,7 +69,7 @@ class Job:
         return np.stack(made)
 
 
-def prepare(options: Options, actions: dict[str, Any], stages: Stages) -> Job:
+def prepare(options: Reporting, actions: dict[str, Any], stages: Stages) -> Job:
     """Find the photographs and the network.
 
     Raises:
@@ -98,7 +80,7 @@ def prepare(options: Options, actions: dict[str, Any], stages: Stages) -> Job:
     with stages.stage(f"loading {options.model}"):
         found = network.load(options.model, options.weights, size=options.size)
         shape = found.input(photographs[0]).shape
-    logits = _compiled(found, min(options.batch_size, len(images)))
+    logits = compiled(found, min(options.batch_size, len(images)))
     return Job(options, found, images, photographs, actions, shape, logits)
 
 
@@ -124,7 +106,7 @@ def _photographs(
     return tuple(names), list(photographs)
 
 
-def _compiled(
+def compiled(
     found: network.Network, batch: int
 ) -> Callable[[Array], Float[Array, "b k"]]:
     """Compile a network for batches of one size; smaller ones are filled up.

@@ -1,6 +1,5 @@
 """What ``eqnets measure`` computes, stage by stage."""
 
-import dataclasses
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -205,15 +204,8 @@ def _pictures(job: Job, f: Any, stages: Stages) -> report.Pictures:
 
 def _settings(job: Job) -> dict[str, Any]:
     """The options as they took effect: what was left out is filled in."""
-    kept = dataclasses.asdict(job.options)
-    for name in ("model", "seed", "debug", "stencil", "out"):
-        del kept[name]
+    kept = job.options.settings("model", "seed", "stencil")
     for name in ("interpolation", "boundary"):
         used = {getattr(action, name, None) for action in job.actions.values()}
         kept[name] = ", ".join(sorted(used - {None})) or None
-    kept["weights"] = kept["weights"] or "the model's own"
-    kept["images"] = kept["images"] or "the photographs of scikit-image"
-    return {
-        name: value if isinstance(value, int | tuple | None) else str(value)
-        for name, value in kept.items()
-    }
+    return kept
