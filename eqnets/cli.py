@@ -17,8 +17,9 @@ Does this network respect this symmetry, by how much does it fail, where?
 
 `eqnets measure` alone measures EfficientNet-Lite0 on photographs and writes a report
 to report/. `eqnets layerwise` says which of its layers break equivariance. `eqnets maps
-vflip` finds the layers where it becomes invariant to a transformation. `eqnets basis
-GROUP REP` finds the weight-sharing basis of a group.
+vflip` finds the layers where it becomes invariant to a transformation. `eqnets stitch`
+finds which layers of one network do for which of another. `eqnets basis GROUP REP`
+finds the weight-sharing basis of a group.
 `eqnets COMMAND --help` lists the options of a command.
 """
 INTERRUPTED = 130
@@ -96,6 +97,7 @@ def _parse(arguments: list[str]) -> Any:
                     "measure": commands.Measure,
                     "layerwise": commands.Layerwise,
                     "maps": commands.Maps,
+                    "stitch": commands.Stitch,
                     "basis": commands.SolveBasis,
                 },
                 args=arguments,

@@ -11,3 +11,4 @@ from .errors import UsageError as UsageError
 from .layerwise import Layerwise as Layerwise
 from .maps import Maps as Maps
 from .measure import Measure as Measure
+from .stitch import Stitch as Stitch

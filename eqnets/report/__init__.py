@@ -9,6 +9,7 @@ from .figures import error_maps as error_maps
 from .figures import lee_bars as lee_bars
 from .figures import photographs as photographs
 from .figures import responses as responses
+from .heat_map import heat_map as heat_map
 from .layer_figures import KIND_COLOURS as KIND_COLOURS
 from .layer_figures import contributions as contributions
 from .layer_figures import convergence as convergence
@@ -37,6 +38,11 @@ from .page import page as page
 from .sharing import sharing_figure as sharing_figure
 from .sharing import sharing_labels as sharing_labels
 from .sharing import sharing_text as sharing_text
+from .stitching import STITCH_CONTROLS as STITCH_CONTROLS
+from .stitching import StitchControl as StitchControl
+from .stitching import StitchMeasurement as StitchMeasurement
+from .stitching import stitch_figure as stitch_figure
+from .stitching import stitch_page as stitch_page
 from .style import to_svg as to_svg
 from .tables import consistency_table as consistency_table
 from .tables import lee_lines as lee_lines
