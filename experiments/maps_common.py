@@ -95,8 +95,16 @@ def fashion(split: str, limit: int) -> tuple[np.ndarray, np.ndarray]:
 
 def trained(n: int, epochs: int, *, flips: bool, seed: int = 0) -> nnx.Module:
     """`FiveConv` on the first ``n`` images; ``flips`` mirrors them at random."""
-    x, y = fashion("train", n)
-    model = FiveConv(rngs=nnx.Rngs(seed))
+    data = fashion("train", n)
+    return taught(FiveConv(rngs=nnx.Rngs(seed)), data, epochs, flips=flips, seed=seed)
+
+
+def taught(
+    model: nnx.Module, data, epochs: int, *, flips: bool = False, seed: int = 0
+) -> nnx.Module:
+    """A model after Adam on the cross-entropy, in batches of 128."""
+    x, y = data
+    n = len(x)
     graph, params = nnx.split(model)
     steps = epochs * (n // 128)
     chain = optax.adam(optax.cosine_decay_schedule(2e-3, steps))

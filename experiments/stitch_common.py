@@ -1,0 +1,365 @@
+"""What the experiments on stitching share: small images, networks, verdicts.
+
+Images have 16 x 16 pixels, so that every experiment takes minutes of one core:
+Fashion-MNIST framed to 32 x 32 and averaged over 2 x 2, and scikit-learn's digits,
+doubled. Networks are cut before their ReLU.
+
+Every claim of the paper is written beforehand as a number for each seed (new networks,
+new filters) that is above 0 where it holds. It *reappears* if the 95 % confidence
+interval of the mean over seeds (Student's t) is above 0, does not if it is below, and
+is undecided at this size otherwise.
+"""
+
+import argparse
+import math
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import matplotlib
+import numpy as np
+import scipy.stats
+from flax import nnx
+
+from eqnets import maps, report
+from eqnets.commands import compiling
+
+from .maps_common import fashion, load, save, save_figure, taught
+
+matplotlib.use("Agg")
+from matplotlib import pyplot as plt
+
+Images = tuple[np.ndarray, np.ndarray]
+
+
+class Size(NamedTuple):
+    """How much is computed: networks are trained on other images than filters.
+
+    Attributes:
+        seeds: repetitions, each with new networks.
+        train: images that networks are trained on.
+        epochs: of their training.
+        fit: images that filters are fitted to.
+        test: images that errors are measured on.
+        steps: of fine-tuning the filters on the task.
+
+    Images are whole batches of 64: the last one needs no program of its own.
+    """
+
+    seeds: int = 3
+    train: int = 6144
+    epochs: int = 8
+    fit: int = 1920
+    test: int = 960
+    steps: int = 100
+
+
+FULL = Size(seeds=5, train=40_960, epochs=12, fit=9600, test=9600, steps=600)
+RULE = (
+    "each claim is a number for each seed, above 0 where it holds; it reappears if the "
+    "95 % interval of its mean over seeds (Student's t) is above 0, does not if it is "
+    "below, and is undecided at this size otherwise"
+)
+#: Of the filters, as in the paper (which descends without Adam).
+RATE = 1e-2
+
+
+class Plain(nnx.Module):
+    """Convolutions c1, c2, ... of 3 x 3, a pool of 2 x 2 behind some, a linear head.
+
+    ``image`` passes the image on: cut there, the whole network is the receiver.
+    """
+
+    def __init__(
+        self,
+        widths: Sequence[int],
+        pools: Sequence[int],
+        *,
+        classes: int = 10,
+        rngs: nnx.Rngs,
+    ):
+        self.image = Pass()
+        self.count, self.pools = len(widths), tuple(pools)
+        inputs = (1, *widths[:-1])
+        for i, (a, b) in enumerate(zip(inputs, widths, strict=True), 1):
+            setattr(self, f"c{i}", nnx.Conv(a, b, (3, 3), rngs=rngs))
+        sites = (16 >> len(pools)) ** 2
+        self.head = nnx.Linear(widths[-1] * sites, classes, rngs=rngs)
+
+    def __call__(self, x):
+        """Map ``[B, 16, 16, 1]`` to logits."""
+        x = self.image(x)
+        for i in range(1, self.count + 1):
+            x = jax.nn.relu(getattr(self, f"c{i}")(x))
+            if i in self.pools:
+                x = pooled(x)
+        return self.head(x.reshape(len(x), -1))
+
+
+class Residual(nnx.Module):
+    """A convolution, then blocks b1 ... b6 of two around a skip, a linear head.
+
+    Without normalisation: the last filters of a block start at a tenth.
+    """
+
+    def __init__(self, width: int = 24, *, rngs: nnx.Rngs):
+        self.stem = nnx.Conv(1, width, (3, 3), rngs=rngs)
+        for i in range(1, 7):
+            setattr(self, f"b{i}", Block(width, rngs=rngs))
+        self.head = nnx.Linear(width * 16, 10, rngs=rngs)
+
+    def __call__(self, x):
+        """Map ``[B, 16, 16, 1]`` to logits."""
+        x = self.stem(x)
+        for i in range(1, 7):
+            x = getattr(self, f"b{i}")(x)
+            if i in (2, 4):
+                x = pooled(x)
+        return self.head(jax.nn.relu(x).reshape(len(x), -1))
+
+
+class Block(nnx.Module):
+    """x + conv relu conv relu x."""
+
+    def __init__(self, width: int, *, rngs: nnx.Rngs):
+        self.first = nnx.Conv(width, width, (3, 3), rngs=rngs)
+        self.last = nnx.Conv(width, width, (3, 3), rngs=rngs)
+        self.last.kernel[...] *= 0.1
+
+    def __call__(self, x):
+        """Keep the shape ``[B, h, w, C]``."""
+        return x + self.last(jax.nn.relu(self.first(jax.nn.relu(x))))
+
+
+class Pass(nnx.Module):
+    """The identity, a place to cut."""
+
+    def __call__(self, x):
+        """X itself."""
+        return x
+
+
+def pooled(x):
+    """The largest of 2 x 2; a reshape, whose derivative is fast on a CPU."""
+    b, h, w, c = x.shape
+    return x.reshape(b, h // 2, 2, w // 2, 2, c).max((2, 4))
+
+
+def five(seed: int, *, classes: int = 10) -> Plain:
+    """The network of five convolutions, on 16, 8, and three times 4 x 4 sites."""
+    widths = (12, 24, 24, 24, 24)
+    return Plain(widths, (1, 2), classes=classes, rngs=nnx.Rngs(seed))
+
+
+def seven(seed: int) -> Plain:
+    """A deeper and wider one, in pairs as VGG: 16, 16, 8, 8, and three times 4 x 4."""
+    return Plain((16, 16, 32, 32, 48, 48, 48), (2, 4), rngs=nnx.Rngs(seed))
+
+
+def clothes(split: str, limit: int) -> Images:
+    """Fashion-MNIST, ``[n, 16, 16, 1]`` in [0, 1]."""
+    x, y = fashion(split, limit)
+    return x.reshape(-1, 16, 2, 16, 2, 1).mean((2, 4)), y
+
+
+def digits(limit: int | None = None) -> Images:
+    """The 1797 digits of scikit-learn, 8 x 8 doubled to ``[n, 16, 16, 1]``."""
+    from sklearn.datasets import load_digits
+
+    found = load_digits()
+    x = (found.images[:limit, ..., None] / 16).astype(np.float32)
+    return x.repeat(2, 1).repeat(2, 2), found.target[:limit].astype(np.int32)
+
+
+class Data(NamedTuple):
+    """To train networks on, to fit filters to, and to measure on."""
+
+    train: Images
+    fit: Images
+    test: Images
+
+
+def data(size: Size) -> Data:
+    """Fashion-MNIST in three parts."""
+    x, y = clothes("train", size.train + size.fit)
+    n = size.train
+    x_test, y_test = clothes("test", size.test)
+    return Data((x[:n], y[:n]), (x[n:], y[n:]), (jnp.asarray(x_test), y_test))
+
+
+def trained(make: Callable[[int], nnx.Module], found: Data, size: Size, seed: int):
+    """A new network after its training."""
+    return taught(make(seed), found.train, size.epochs, seed=seed)
+
+
+def error(model: nnx.Module, test: Images) -> float:
+    """Of a network on the images that are measured on."""
+    run = jax.jit(lambda x: model(x))
+    return maps.error_rate(run, *test, 250)
+
+
+def covering(
+    donor: nnx.Module,
+    receiver: nnx.Module,
+    layers: tuple[Sequence[str], Sequence[str]],
+    found: Data,
+    size: Size,
+    seed: int,
+) -> dict:
+    """A covering matrix with its controls, as lists; None where nothing is measured."""
+    made = maps.covering_matrix(
+        donor,
+        receiver,
+        *layers,
+        *found.fit,
+        test=found.test,
+        steps=size.steps,
+        rate=RATE,
+        key=jax.random.key(seed),
+    )
+    print(made, flush=True)
+    return {
+        "donors": made.layers_a,
+        "receivers": made.layers_b,
+        "clean": made.clean,
+        "error": plain(made.error),
+        "fvu": plain(made.fvu),
+        "controls": {
+            name: {"error": plain(c.error), "fvu": plain(c.fvu)}
+            for name, c in made.controls.items()
+        },
+    }
+
+
+def plain(values: np.ndarray) -> list:
+    """Nested lists with None for nan, which JSON has not."""
+    return [[None if math.isnan(v) else round(float(v), 5) for v in r] for r in values]
+
+
+def over(seeds: Sequence[dict], *path: str) -> np.ndarray:
+    """One entry of every seed, ``[S, ...]``, nan for None."""
+    values = []
+    for one in seeds:
+        for name in path:
+            one = one[name]
+        values.append(one)
+    return np.array(values, float)
+
+
+def judged(claims: dict[str, Sequence[float]]) -> dict[str, dict]:
+    """The verdict on each claim from its number for each seed, of two or more."""
+    said = {}
+    for claim, values in claims.items():
+        values = np.asarray(values, float)
+        if len(values) < 2:
+            raise ValueError(f"one seed says nothing about the spread: {claim}")
+        spread = values.std(ddof=1) / len(values) ** 0.5
+        half = scipy.stats.t.ppf(0.975, len(values) - 1) * spread
+        low, high = values.mean() - half, values.mean() + half
+        verdict = "reappears" if low > 0 else "does not" if high < 0 else "undecided"
+        said[claim] = {
+            "verdict": verdict if verdict != "undecided" else "undecided at this size",
+            "mean": round(float(values.mean()), 4),
+            "interval": [round(float(v), 4) for v in (low, high)],
+            "seeds": [round(float(v), 4) for v in values],
+        }
+        print(f"{said[claim]['verdict']:<23}{values.mean():8.3f}  {claim}")
+    return said
+
+
+def run(
+    name: str,
+    about: str,
+    measure: Callable[[Data, Size, int], dict],
+    claims: Callable[[list[dict]], dict[str, Sequence[float]]],
+    draw: Callable[[dict, str], None],
+) -> None:
+    """The command line of an experiment: what is missing is measured, then judged.
+
+    Args:
+        name: of the results.
+        about: the module's docstring.
+        measure: all that belongs to one seed.
+        claims: from what all seeds gave, a number for each, above 0 where it holds.
+        draw: the figure of a name; it may add to the results.
+    """
+    parser = argparse.ArgumentParser(description=about.splitlines()[0])
+    parser.add_argument("--full", action="store_true", help="more images, 5 seeds")
+    parser.add_argument("--draw", action="store_true", help="judge and draw alone")
+    options = parser.parse_args()
+    size = FULL if options.full else Size()
+    name = f"{name}_full" if options.full else name
+    found = load(name, size._asdict())
+    found["command"] = f"python -m experiments.{name.removesuffix('_full')}" + (
+        " --full" if options.full else ""
+    )
+    found["rule"] = RULE
+    seeds = found.setdefault("seeds", [])
+    if not options.draw:
+        parts = data(size)
+        with compiling.kept(None):
+            for seed in range(len(seeds), size.seeds):
+                seeds.append(measure(parts, size, seed))
+                save(name, found)
+    found["claims"] = judged(claims(seeds))
+    draw(found, name)
+    save(name, found)
+
+
+def share(seeds: Sequence[dict], name: str) -> dict[str, float]:
+    """How many stitches prove nothing, as fractions of all pairs and seeds.
+
+    An untrained donor is as good where it errs at most one point more.
+    """
+    error, fvu = (over(seeds, name, key) for key in ("error", "fvu"))
+    random = over(seeds, name, "controls", "random_donor", "error")
+    clustered = over(seeds, name, "controls", "clustered_noise", "fvu")
+    return {
+        "an untrained donor is as good": float(np.mean(random <= error + 0.01)),
+        "flagged: explains no more than clustered noise": float(
+            np.mean(~(fvu < clustered))
+        ),
+    }
+
+
+def draw_coverings(name: str, seeds: Sequence[dict], titles: dict[str, str]) -> None:
+    """Mean errors of coverings as heat maps, each above its untrained donor and noise.
+
+    Args:
+        name: of the results.
+        seeds: of the experiment.
+        titles: of each covering, by its name in a seed.
+    """
+    figure, panels = plt.subplots(
+        2, len(titles), figsize=(3.6 * len(titles) + 0.6, 6.4), squeeze=False
+    )
+    for column, (key, title) in zip(panels.T, titles.items(), strict=True):
+        one = seeds[0][key]
+        mean = over(seeds, key, "error").mean(0)
+        random = over(seeds, key, "controls", "random_donor", "error").mean(0)
+        noise = [
+            over(seeds, key, "controls", kind, "error").mean(0)[:1]
+            for kind in ("clustered_noise", "noise")
+        ]
+        fvu = over(seeds, key, "fvu").mean(0)
+        donors = list(one["donors"])
+        _panel(column[0], mean, donors, one["receivers"], fvu)
+        clean = 100 * over(seeds, key, "clean").mean()
+        column[0].set_title(f"{title}\nreceiver itself {clean:.1f} %", fontsize=9)
+        rows = [f"{d}, untrained" for d in donors] + ["noise, classes", "noise"]
+        _panel(column[1], np.concatenate([random, *noise]), rows, one["receivers"])
+    panels[0, 0].set_ylabel("donor: error, % (unexplained)")
+    panels[1, 0].set_ylabel("controls: error, %")
+    figure.tight_layout()
+    save_figure(name, figure)
+
+
+def _panel(axes, error, rows, columns, fvu=None) -> None:
+    words = [[f"{100 * v:.0f}" for v in row] for row in error]
+    if fvu is not None:
+        words = [
+            [f"{a}\n({b:.2f})" for a, b in zip(*pair, strict=True)]
+            for pair in zip(words, fvu, strict=True)
+        ]
+    report.heat_map(axes, error, rows, columns, top=0.9, words=words)
