@@ -26,6 +26,7 @@ import numpy as np
 from flax import nnx
 
 from . import stitch_common as common
+from . import stitch_nets
 
 NAME = "stitch_architectures"
 FIVE, SEVEN, RESIDUAL = ("c1", "c3", "c5"), ("c2", "c4", "c7"), ("b2", "b4", "b6")
@@ -37,16 +38,16 @@ TITLES = {
 }
 
 
-def residual(seed: int) -> common.Residual:
+def residual(seed: int) -> stitch_nets.Residual:
     """The residual network."""
-    return common.Residual(rngs=nnx.Rngs(seed))
+    return stitch_nets.Residual(rngs=nnx.Rngs(seed))
 
 
 def measure(found: common.Data, size: common.Size, seed: int) -> dict:
     """One network of each, stitched in four directions."""
     make = {
-        "five": (common.five, FIVE),
-        "seven": (common.seven, SEVEN),
+        "five": (stitch_nets.five, FIVE),
+        "seven": (stitch_nets.seven, SEVEN),
         "residual": (residual, RESIDUAL),
     }
     nets = {

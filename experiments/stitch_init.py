@@ -1,6 +1,6 @@
 """What stitching starts from: the ablation of Lenc and Vedaldi (2019), section 6.1.
 
-    python -m experiments.stitch_init            # about 10 minutes of one core
+    python -m experiments.stitch_init            # about 5 minutes of one core
     python -m experiments.stitch_init --full     # hours
     python -m experiments.stitch_init --draw     # from the results
 
@@ -25,6 +25,7 @@ import numpy as np
 from eqnets import maps
 
 from . import stitch_common as common
+from . import stitch_nets
 
 NAME = "stitch_init"
 LAYERS = ("c1", "c2", "c3", "c4", "c5")
@@ -48,8 +49,8 @@ def options(start: str, channels: int, steps: int, key: jax.Array) -> dict:
 
 def measure(found: common.Data, size: common.Size, seed: int) -> dict:
     """Every start, at every layer, to itself and to another network."""
-    receiver = common.trained(common.five, found, size, seed)
-    other = common.trained(common.five, found, size, 100 + seed)
+    receiver = common.trained(stitch_nets.five, found, size, seed)
+    other = common.trained(stitch_nets.five, found, size, 100 + seed)
     rows = {"clean": common.error(receiver, found.test)}
     for pair, donor in (("itself", receiver), ("another start", other)):
         made = {start: [] for start in STARTS}

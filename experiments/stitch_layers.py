@@ -1,6 +1,6 @@
 """Table 6 of Lenc and Vedaldi (2019) in small: the layers of one network, stitched.
 
-    python -m experiments.stitch_layers            # about 10 minutes of one core
+    python -m experiments.stitch_layers            # about 5 minutes of one core
     python -m experiments.stitch_layers --full     # hours
     python -m experiments.stitch_layers --draw     # from the results
 
@@ -23,6 +23,7 @@ import numpy as np
 import scipy.stats
 
 from . import stitch_common as common
+from . import stitch_nets
 
 NAME = "stitch_layers"
 LAYERS = ("c1", "c2", "c3", "c4", "c5")
@@ -36,7 +37,7 @@ SKIPS = DEPTH[:, None] < DEPTH[None]  # a shallow donor to a deep receiver
 
 def measure(found: common.Data, size: common.Size, seed: int) -> dict:
     """One network, stitched to itself."""
-    net = common.trained(common.five, found, size, seed)
+    net = common.trained(stitch_nets.five, found, size, seed)
     layers = LAYERS, ("image", *LAYERS)
     return {"self": common.covering(net, net, layers, found, size, seed)}
 

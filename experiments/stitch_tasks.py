@@ -1,6 +1,6 @@
 """Table 5 of Lenc and Vedaldi (2019) in small: one architecture, different tasks.
 
-    python -m experiments.stitch_tasks            # about 10 minutes of one core
+    python -m experiments.stitch_tasks            # about 5 minutes of one core
     python -m experiments.stitch_tasks --full     # hours
     python -m experiments.stitch_tasks --draw     # from the results
 
@@ -21,17 +21,21 @@ network is far from chance.
 import numpy as np
 
 from . import stitch_common as common
+from . import stitch_nets
 from .maps_common import taught
 
 NAME = "stitch_tasks"
 LAYERS = ("c1", "c2", "c3", "c4", "c5")
 DONORS = ("same task", "both", "digits")
-#: The digits repeated to as many images as there are clothes.
+#: Of each task.
 CLASSES = 10
 
 
 def donors(found: common.Data, size: common.Size, seed: int) -> dict:
-    """Networks of the same architecture: another start, both tasks, the other task."""
+    """Networks of the same architecture: another start, both tasks, the other task.
+
+    Digits are repeated to as many images as there are clothes.
+    """
     x, y = common.digits()
     often = np.random.default_rng(seed).integers(0, len(x), size.train)
     other = x[often], y[often]
@@ -45,14 +49,16 @@ def donors(found: common.Data, size: common.Size, seed: int) -> dict:
     made = {}
     for i, (name, images) in enumerate(sets.items(), 1):
         start = 100 * i + seed
-        net = common.five(start, classes=2 * CLASSES if name == "both" else CLASSES)
+        net = stitch_nets.five(
+            start, classes=2 * CLASSES if name == "both" else CLASSES
+        )
         made[name] = taught(net, images, size.epochs, seed=start)
     return made
 
 
 def measure(found: common.Data, size: common.Size, seed: int) -> dict:
     """One receiver and three donors, layer by layer."""
-    receiver = common.trained(common.five, found, size, seed)
+    receiver = common.trained(stitch_nets.five, found, size, seed)
     rows = {}
     for name, donor in donors(found, size, seed).items():
         made = [

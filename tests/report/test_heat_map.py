@@ -5,7 +5,7 @@ from eqnets.report.style import new_figure
 
 
 def test_a_fuller_colour_is_a_larger_value_and_nothing_is_empty():
-    axes = new_figure(2, 2).subplots()
+    axes = new_figure(2.0, 2.0).subplots()
     values = np.array([[0.0, 0.25, 0.5], [1.0, 7.0, np.nan]])
     words = [["a", "b", "c"], ["d", "e", ""]]
     report.heat_map(axes, values, ("r1", "r2"), ("x", "y", "z"), top=0.5, words=words)
