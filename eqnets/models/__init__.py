@@ -35,6 +35,9 @@ from .pretrained import imagenet_classes as imagenet_classes
 from .pretrained import load_pretrained as load_pretrained
 from .resnet import ResNet as ResNet
 from .resnet import resnet as resnet
+from .shifts import Conversion as Conversion
+from .shifts import ShiftEquivariant as ShiftEquivariant
+from .shifts import make_shift_equivariant as make_shift_equivariant
 from .swin import Swin as Swin
 from .swin import swin as swin
 from .timm import TIMM as TIMM
