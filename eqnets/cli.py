@@ -18,8 +18,8 @@ Does this network respect this symmetry, by how much does it fail, where?
 `eqnets measure` alone measures EfficientNet-Lite0 on photographs and writes a report
 to report/. `eqnets layerwise` says which of its layers break equivariance. `eqnets maps
 vflip` finds the layers where it becomes invariant to a transformation. `eqnets stitch`
-finds which layers of one network do for which of another. `eqnets basis GROUP REP`
-finds the weight-sharing basis of a group.
+finds which layers of one network do for which of another. `eqnets consistency` shows
+which labels change under which shifts. `eqnets basis GROUP REP` finds the weight-sharing basis of a group.
 `eqnets COMMAND --help` lists the options of a command.
 """
 INTERRUPTED = 130
@@ -98,6 +98,7 @@ def _parse(arguments: list[str]) -> Any:
                     "layerwise": commands.Layerwise,
                     "maps": commands.Maps,
                     "stitch": commands.Stitch,
+                    "consistency": commands.Consistency,
                     "basis": commands.SolveBasis,
                 },
                 args=arguments,

@@ -6,6 +6,7 @@ that ``eqnets --help`` answers at once.
 """
 
 from .basis import SolveBasis as SolveBasis
+from .consistency import Consistency as Consistency
 from .errors import CommandError as CommandError
 from .errors import UsageError as UsageError
 from .layerwise import Layerwise as Layerwise

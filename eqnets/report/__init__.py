@@ -38,6 +38,11 @@ from .page import page as page
 from .sharing import sharing_figure as sharing_figure
 from .sharing import sharing_labels as sharing_labels
 from .sharing import sharing_text as sharing_text
+from .shifts import ShiftCase as ShiftCase
+from .shifts import ShiftsMeasurement as ShiftsMeasurement
+from .shifts import shifts_lines as shifts_lines
+from .shifts import shifts_page as shifts_page
+from .shifts import shifts_table as shifts_table
 from .stitching import STITCH_CONTROLS as STITCH_CONTROLS
 from .stitching import StitchControl as StitchControl
 from .stitching import StitchMeasurement as StitchMeasurement
