@@ -100,7 +100,7 @@ def _from_timm(name: str, weights: Path | None) -> tuple[Any, Any, Any]:
     """A network of timm, its preprocessing, and the classes if they are ImageNet's."""
     from eqnets import io, models
 
-    plain = name.removeprefix("timm/").partition(".")[0]
+    plain = models.plain_name(name)
     if plain not in models.TIMM:
         raise unknown("model", name, (*PRETRAINED, *models.TIMM))
     if weights is None:

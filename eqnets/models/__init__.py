@@ -44,6 +44,7 @@ from .timm import TIMM as TIMM
 from .timm import Imported as Imported
 from .timm import create as create
 from .timm import from_timm as from_timm
+from .timm import plain_name as plain_name
 from .timm_vit import vit_from_timm as vit_from_timm
 from .torch_names import efficientnet_lite_from_torch as efficientnet_lite_from_torch
 from .torch_resnet import resnet_from_torch as resnet_from_torch

@@ -35,6 +35,7 @@ class ResNet(nnx.Module):
     """A residual network; build it with :func:`resnet`.
 
     Attributes:
+        depth: 18, 34, 50, 101 or 152.
         stem: the first layers.
         layer1: the blocks of the first stage, and so on to ``layer4``.
         fc: the classifier.
@@ -53,7 +54,7 @@ class ResNet(nnx.Module):
     ):
         block, counts = _STAGES[depth]
         options = {"sampling": sampling, "rngs": rngs}
-        self.sampling, self.width = sampling, width
+        self.depth, self.sampling, self.width = depth, sampling, width
         self.stem = _STEMS[stem](width, hidden=hidden[0], **options)
         channels = width
         for i, count in enumerate(counts):

@@ -147,7 +147,7 @@ def from_timm(name: str, state_dict: Mapping[str, Any]) -> Imported:
             f"these are not the weights of {name}: there is no "
             f"{head!r}; the names begin with {list(state_dict)[:4]}"
         )
-    model = _filled(name, recipe, len(state_dict[head]), state_dict)
+    model = _filled(plain_name(name), recipe, len(state_dict[head]), state_dict)
     resize = int(recipe.side / recipe.crop)
     preprocess = Preprocess(recipe.side, resize, *recipe.colours)
     return Imported(functional.evaluation(model), preprocess)
@@ -157,21 +157,20 @@ def _filled(
     name: str, recipe: Recipe, classes: int, state_dict: Mapping[str, Any]
 ) -> nnx.Module:
     """The network with the arrays in it."""
-    shapes = nnx.eval_shape(lambda: recipe.make(classes, rngs=nnx.Rngs(0)))
     if name.startswith("resnet"):
         model = resnet_from_torch(state_dict, down="strided", padding="zeros")
-        counts = [
-            [len(getattr(m, f"layer{i}")) for i in range(1, 5)] for m in (shapes, model)
-        ]
-        if counts[0] != counts[1]:
+        (depth,) = recipe.make.args
+        if model.depth != depth:
             raise ValueError(
-                f"{name} has {counts[0]} blocks, the arrays are of {counts[1]}"
+                f"{name} was asked for, the arrays have depth {model.depth}"
             )
         return model
     if name.startswith(("vit", "deit")):
         require_plain(state_dict)
-    fill(shapes, state_dict, timm_source, ignore=_is_derived)
-    return shapes
+    # Shapes alone: every parameter is about to be replaced.
+    model = nnx.eval_shape(lambda: recipe.make(classes, rngs=nnx.Rngs(0)))
+    fill(model, state_dict, timm_source, ignore=_is_derived)
+    return model
 
 
 def _is_derived(name: str) -> bool:
@@ -180,7 +179,12 @@ def _is_derived(name: str) -> bool:
 
 
 def _recipe(name: str) -> Recipe:
-    plain = name.removeprefix("timm/").partition(".")[0]
+    plain = plain_name(name)
     if plain not in TIMM:
         raise ValueError(f"there is no {name!r} here; the names are {', '.join(TIMM)}")
     return TIMM[plain]
+
+
+def plain_name(name: str) -> str:
+    """The architecture alone: without the hub's folder and the tag of the weights."""
+    return name.removeprefix("timm/").partition(".")[0]

@@ -8,6 +8,8 @@ import torch_nets
 from flax import nnx
 
 from eqnets import actions, functional, io, measure, models
+from eqnets.commands import errors, network
+from eqnets.commands import measure as commands_measure
 from eqnets.models.fill import arrays_of, fill
 from eqnets.models.torch_names import timm_source
 
@@ -249,6 +251,41 @@ def test_a_file_of_timm_makes_the_network(tmp_path):
     np.testing.assert_allclose(found.preprocess(photograph)[0, 0, 0], white, rtol=1e-5)
 
 
+# A name of timm for each small network, in place of the real architecture.
+NAMES = {
+    "vgg": "vgg11",
+    "densenet": "densenet121",
+    "mixer": "mixer_s16_224",
+    "convnext": "convnext_tiny",
+    "swin": "swin_tiny_patch4_window7_224",
+}
+
+
+@pytest.mark.parametrize("family", TINY)
+def test_the_commands_take_a_name_and_a_file(family, tmp_path, monkeypatch):
+    make, size, _ = TINY[family]
+    model, arrays, _, _ = filled(family)
+    io.save_safetensors(tmp_path / "weights.safetensors", io.unflatten(arrays))
+    name = NAMES[family]
+    recipe = models.TIMM[name]._replace(make=lambda k, rngs: make(rngs), side=size[0])
+    monkeypatch.setitem(models.TIMM, name, recipe)
+    commands_measure.check_model(name, tmp_path / "weights.safetensors")
+    found = network.load(name, tmp_path / "weights.safetensors", size=9)
+    assert found.class_names is None  # three classes are not ImageNet's
+    photograph = np.zeros((2 * size[0], 3 * size[0], 3), np.uint8)
+    assert found.input(photograph).shape == (size[0], size[0], 3)
+    mine, theirs = arrays_of(found.scores), arrays_of(model)
+    for (_, a), (_, b) in zip(mine, theirs, strict=True):
+        np.testing.assert_array_equal(a[...], b[...])
+
+
+def test_a_name_without_a_file_is_refused(tmp_path):
+    with pytest.raises(errors.UsageError, match="resnet50, needs --weights FILE"):
+        commands_measure.check_model("resnet34", None)
+    with pytest.raises(errors.UsageError, match="did you mean 'resnet34'"):
+        network.load("resnet_34", tmp_path / "weights.safetensors", size=9)
+
+
 def test_load_weights_takes_the_names_of_timm(tmp_path):
     model, arrays, _, _ = filled("mixer")
     io.save_safetensors(tmp_path / "timm.safetensors", io.unflatten(arrays))
@@ -263,7 +300,7 @@ def test_what_does_not_fit_is_refused():
         models.create("resnet33", rngs=nnx.Rngs(0))
     with pytest.raises(ValueError, match=r"no 'head\.fc\.weight'; the names begin"):
         models.from_timm("vgg11", {"fc.weight": np.zeros((3, 4))})
-    with pytest.raises(ValueError, match=r"has \[2, 2, 2, 2\] blocks, .* \[3, 4, 6, 3"):
+    with pytest.raises(ValueError, match=r"resnet18 was asked for, .* depth 34"):
         models.from_timm("resnet18", resnet_arrays((3, 4, 6, 3), False))
     arrays = {"head.weight": np.zeros((3, 4)), "dist_token": np.zeros(3)}
     with pytest.raises(ValueError, match="distillation token"):
