@@ -19,8 +19,8 @@ Does this network respect this symmetry, by how much does it fail, where?
 to report/. `eqnets layerwise` says which of its layers break equivariance. `eqnets maps
 vflip` finds the layers where it becomes invariant to a transformation. `eqnets stitch`
 finds which layers of one network do for which of another. `eqnets consistency` shows
-which labels change under which shifts. `eqnets basis GROUP REP` finds the weight-sharing
-basis of a group.
+which labels change under which shifts. `eqnets basis GROUP REP` finds the
+weight-sharing basis of a group.
 `eqnets COMMAND --help` lists the options of a command.
 """
 INTERRUPTED = 130

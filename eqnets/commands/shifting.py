@@ -1,6 +1,5 @@
 """What ``eqnets consistency`` computes: labels and probabilities at every shift."""
 
-import dataclasses
 from typing import TYPE_CHECKING
 
 import jax
@@ -62,7 +61,7 @@ def measure_shifts(
         changed=changed.mean(1),
         distance=moved.mean(1),
         worst=_worst(options, work, shifts, (labels, shares, moved), at),
-        settings=_settings(options),
+        settings=options.settings(),
         versions=versions(),
         command=command,
         seconds=stages.seconds,
@@ -126,12 +125,3 @@ def _thumbnail(x: np.ndarray, side: int = 96) -> np.ndarray:
     step = max(1, -(-max(x.shape[:2]) // side))
     pixels, _ = report.to_pixels(np.float32(x[None, ::step, ::step, :3]))
     return pixels[0] if pixels.shape[-1] == 3 else pixels[0, ..., :1].repeat(3, -1)
-
-
-def _settings(options: "Consistency") -> dict[str, object]:
-    kept = dataclasses.asdict(options)
-    for name in ("debug", "out"):
-        del kept[name]
-    kept["weights"] = str(kept["weights"] or "the model's own")
-    kept["images"] = str(kept["images"] or "the photographs of scikit-image")
-    return kept
