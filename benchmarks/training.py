@@ -84,7 +84,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         run = Run(config, Path(folder), report=lambda line: None)
         log = watch.Log(Path(folder) / "metrics.jsonl", 0)
-        step_fn = jax.jit(run.program.train, donate_argnums=0)
+        step_fn = run.compiled_step()
         state = replicate(run.program.start(), run.mesh)
         batch = next(iter(batches(run.source, run.plan, 0, 1)))
         placed = distribute(batch, run.mesh)

@@ -4,6 +4,7 @@
     python -m experiments.train --config fashion_mnist --dry-run
     python -m experiments.train --config cifar10 --model.down aps --epochs 5
     python -m experiments.train --config my_config.py --out runs/mine
+    python -m experiments.train --config imagenet --coordinator auto   # on every host
 
 A config is a module of ``experiments.configs`` or a file that defines ``CONFIG``; every
 field of it is an option (``--config NAME --help`` lists them). The same command goes on
@@ -17,7 +18,7 @@ from pathlib import Path
 
 import tyro
 
-from experiments.training import Config, Interrupted, NotFinite, Run
+from experiments.training import Config, Interrupted, NotFinite, Run, distributed
 from experiments.training.config import load
 from experiments.training.describe import describe, text
 
@@ -31,8 +32,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path)
     parser.add_argument("--dry-run", action="store_true")
     parser.add_argument("--tensorboard", action="store_true")
+    parser.add_argument("--coordinator", help="host:port of process 0, or auto")
+    parser.add_argument("--processes", type=int)
+    parser.add_argument("--process", type=int)
     own, rest = parser.parse_known_args(arguments)
     try:
+        distributed.start(own.coordinator, own.processes, own.process)
         config = tyro.cli(
             tyro.conf.AvoidSubcommands[Config],
             default=load(own.config),

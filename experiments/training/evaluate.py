@@ -11,7 +11,7 @@ from experiments.regression import equivariance_error
 from experiments.training import objectives
 from experiments.training.config import Config
 from experiments.training.datasets import Source, Spec
-from experiments.training.parallel import distribute, local
+from experiments.training.parallel import distribute, local, replicated
 from experiments.training.step import Program, State
 from experiments.training.stream import in_order
 
@@ -23,7 +23,7 @@ class Evaluation:
 
     def __init__(self, config: Config, spec: Spec, program: Program, mesh):
         self.config, self.spec, self.mesh = config, spec, mesh
-        self.step = jax.jit(program.evaluate)
+        self.step = jax.jit(program.evaluate, out_shardings=replicated(mesh))
         self.apply = jax.jit(program.apply)
         self.prepare = program.prepare
         self.plain = program.apply

@@ -21,10 +21,18 @@ from experiments.training import watch
 from experiments.training.checkpoints import Checkpoints, check_folder
 from experiments.training.config import Config
 from experiments.training.evaluate import Evaluation
-from experiments.training.parallel import data_mesh, distribute, local, replicate
+from experiments.training.parallel import (
+    data_mesh,
+    distribute,
+    local,
+    replicate,
+    replicated,
+)
 from experiments.training.reports import Reports
 from experiments.training.step import Program, State, program, trained
 from experiments.training.stream import Plan, batches
+
+ASK_EVERY = 8  # steps between two questions to all processes whether to stop
 
 
 class Interrupted(RuntimeError):
@@ -107,7 +115,7 @@ class Run:
 
     def _steps(self, state, start, checkpoints, log, asked) -> dict[str, float]:
         config = self.config
-        step_fn = jax.jit(self.program.train, donate_argnums=0)
+        step_fn = self.compiled_step()
         self.evaluation = Evaluation(config, self.spec, self.program, self.mesh)
         self.test = config.data.test(config.seed)
         result = self._owed(start, state, log)
@@ -118,7 +126,7 @@ class Run:
         for step, batch in enumerate(stream, start + 1):
             state, loss = step_fn(state, distribute(batch, self.mesh))
             reports.add(step, loss, batch)
-            stop, last = self._asked_to_stop(asked), step == self.steps
+            stop, last = self._asked_to_stop(asked, step), step == self.steps
             if stop or last or step % config.checkpoint_every == 0:
                 reports.drain()
                 checkpoints.save(step, state)
@@ -135,6 +143,14 @@ class Run:
                 reports.pace.pause()
         self._save_weights(state)
         return result
+
+    def compiled_step(self) -> Callable:
+        """``(state, batch) -> (state, loss)``, the state replicated and donated."""
+        return jax.jit(
+            self.program.train,
+            donate_argnums=0,
+            out_shardings=replicated(self.mesh),
+        )
 
     def reports(self, log: watch.Log | None) -> Reports:
         """What looks at the losses of this run."""
@@ -160,10 +176,12 @@ class Run:
                 return {k: v for k, v in record.items() if k not in ("step", "epoch")}
         return self._evaluate(start, state, log)
 
-    def _asked_to_stop(self, asked: list[int]) -> bool:
-        """Whether a signal has come, to this process or to any."""
+    def _asked_to_stop(self, asked: list[int], step: int) -> bool:
+        """Whether a signal has come, to this process or, every few steps, to any."""
         if jax.process_count() == 1:
             return bool(asked)
+        if step % ASK_EVERY:
+            return False
         return bool(multihost_utils.process_allgather(np.array(bool(asked))).any())
 
     def _evaluate(self, step: int, state: State, log) -> dict[str, float]:
