@@ -1,5 +1,6 @@
 """Networks that a config can name, built for the data at hand."""
 
+import abc
 import dataclasses
 from typing import Any, Literal
 
@@ -12,16 +13,16 @@ Down = Literal["strided", "lowpass", "aps", "lps", "aps_input", "lps_input"]
 
 
 @dataclasses.dataclass(frozen=True)
-class Architecture:
+class Architecture(abc.ABC):
     """A network: give it the data's specification, and it is built.
 
     What is built is called as ``model(x, key=key, temperature=temperature)`` in
     training, and as ``model(x)`` in evaluation.
     """
 
+    @abc.abstractmethod
     def build(self, spec: Spec, rngs: nnx.Rngs, dtype: Any = None) -> nnx.Module:
         """The network for these inputs and outputs; ``dtype`` is the computation's."""
-        raise NotImplementedError
 
     def _only_float32(self, dtype) -> None:
         if dtype is not None:

@@ -99,7 +99,7 @@ class Config:
 def _plain(value):
     if dataclasses.is_dataclass(value):
         fields = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
-        return {"kind": type(value).__name__} | {
+        return {"type": type(value).__name__} | {
             n: _plain(v) for n, v in fields.items()
         }
     if isinstance(value, tuple | list):

@@ -1,5 +1,6 @@
 """Data sets that a config can name: small ones in memory, large ones by TFDS."""
 
+import abc
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
@@ -92,20 +93,20 @@ class Records:
 
 
 @dataclasses.dataclass(frozen=True)
-class Dataset:
+class Dataset(abc.ABC):
     """What a config's ``data`` is: a specification and two splits."""
 
+    @abc.abstractmethod
     def spec(self) -> Spec:
         """Shapes and kind, without reading the data."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def train(self, seed: int) -> Source:
         """The training examples."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def test(self, seed: int) -> Source:
         """The test examples."""
-        raise NotImplementedError
 
 
 @dataclasses.dataclass(frozen=True)

@@ -104,3 +104,12 @@ def test_selection_does_not_decay_and_backbones_are_slower():
     np.testing.assert_allclose(moved["head"], 0.5)
     np.testing.assert_allclose(moved["backbone"], 0.95)
     np.testing.assert_allclose(moved["select"], 1.0)
+
+
+def test_records_tell_networks_and_data_apart():
+    p4, task = load("rotated_fashion_mnist").record(), small().record()
+    assert (p4["model"]["type"], p4["model"]["kind"]) == ("GCNN", "p4")
+    assert (p4["data"]["type"], task["data"]["type"]) == (
+        "FashionMNIST",
+        "SymmetricTask",
+    )

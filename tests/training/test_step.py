@@ -20,7 +20,7 @@ from experiments.training import (
     objectives,
 )
 from experiments.training.augment import augment, prepare
-from experiments.training.datasets import IGNORED, Dataset, Spec
+from experiments.training.datasets import IGNORED, Arrays, Dataset, Spec
 from experiments.training.step import program
 
 PLAIN = Optimiser("sgd", rate=0.01, momentum=0.0, weight_decay=0.0)
@@ -147,6 +147,11 @@ def test_a_lie_regulariser_is_added_to_the_loss():
 class FashionLike(Dataset):
     def spec(self):
         return Spec("classification", (8, 8, 3), 2)
+
+    def train(self, seed):
+        return Arrays(np.zeros((4, 8, 8, 3)), np.zeros(4, int))
+
+    test = train
 
 
 def test_a_backbone_starts_from_a_trained_resnet(tmp_path):
