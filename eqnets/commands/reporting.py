@@ -1,6 +1,8 @@
 """What the commands that look at a network have in common: options, and the order."""
 
+import abc
 import dataclasses
+import importlib
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -32,7 +34,7 @@ class Outcome:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Reporting:
+class Reporting(abc.ABC):
     """A command that measures a network on images and writes a report."""
 
     model: str = "efficientnet_lite0"
@@ -67,8 +69,8 @@ class Reporting:
         stages = Stages()
         with stages.stage("starting"):
             # The first import of JAX: seconds that `--help` and typos do not wait for.
-            from . import job, output
-        del job
+            importlib.import_module("jax.numpy")
+            from . import output
         output.check_writable(self.out)
         made = self.measured(stages, command)
         with stages.stage("writing the report"):
@@ -78,6 +80,7 @@ class Reporting:
         print(f"report: {self.out / 'index.html'}", file=sys.stderr)
         return 0
 
+    @abc.abstractmethod
     def measured(self, stages: Stages, command: str) -> Outcome:
         """Everything the report shows; each command has its own.
 
@@ -85,7 +88,6 @@ class Reporting:
             stages: to show and time what is being done.
             command: the command line, for the report.
         """
-        raise NotImplementedError(f"{type(self).__name__} measures nothing")
 
     def check(self) -> None:
         """Find what is wrong with the options alone, before anything slow happens.
