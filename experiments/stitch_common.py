@@ -19,12 +19,12 @@ import jax
 import jax.numpy as jnp
 import matplotlib
 import numpy as np
-import scipy.stats
 from flax import nnx
 
 from eqnets import maps, report
 from eqnets.commands import compiling
 
+from .lie_common import interval, verdict
 from .maps_common import fashion, load, save, save_figure, taught
 
 matplotlib.use("Agg")
@@ -156,23 +156,20 @@ def over(seeds: Sequence[dict], *path: str) -> np.ndarray:
 
 
 def judged(claims: dict[str, Sequence[float]]) -> dict[str, dict]:
-    """The verdict on each claim from its number for each seed, of two or more."""
-    said = {}
+    """Each claim's number for each seed, with its interval and its verdict.
+
+    Raises:
+        ValueError: there is one seed.
+    """
+    said = {"statistics": {}, "intervals": {}, "verdicts": {}}
     for claim, values in claims.items():
-        values = np.asarray(values, float)
         if len(values) < 2:
             raise ValueError(f"one seed says nothing about the spread: {claim}")
-        spread = values.std(ddof=1) / len(values) ** 0.5
-        half = scipy.stats.t.ppf(0.975, len(values) - 1) * spread
-        low, high = values.mean() - half, values.mean() + half
-        verdict = "reappears" if low > 0 else "does not" if high < 0 else "undecided"
-        said[claim] = {
-            "verdict": verdict if verdict != "undecided" else "undecided at this size",
-            "mean": round(float(values.mean()), 4),
-            "interval": [round(float(v), 4) for v in (low, high)],
-            "seeds": [round(float(v), 4) for v in values],
-        }
-        print(f"{said[claim]['verdict']:<23}{values.mean():8.3f}  {claim}")
+        found = {k: round(float(v), 4) for k, v in interval(values).items()}
+        said["statistics"][claim] = [round(float(v), 4) for v in values]
+        said["intervals"][claim] = found
+        said["verdicts"][claim] = verdict(found)
+        print(f"{verdict(found):<23}{found['mean']:8.3f}  {claim}")
     return said
 
 
@@ -210,7 +207,7 @@ def run(
             for seed in range(len(seeds), size.seeds):
                 seeds.append(measure(parts, size, seed))
                 save(name, found)
-    found["claims"] = judged(claims(seeds))
+    found |= judged(claims(seeds))
     draw(found, name)
     save(name, found)
 

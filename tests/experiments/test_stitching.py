@@ -17,11 +17,17 @@ def test_a_verdict_is_where_the_interval_is():
     said = stitch_common.judged(
         {"holds": [0.1, 0.2, 0.15], "fails": [-0.1, -0.2, -0.15], "open": [0.3, -0.1]}
     )
-    assert [v["verdict"] for v in said.values()] == [
-        *("reappears", "does not", "undecided at this size")
-    ]
+    assert said["verdicts"] == {
+        "holds": "reappears",
+        "fails": "does not",
+        "open": "undecided at this size",
+    }
     # Student's t of 2 degrees of freedom: 4.303; s / sqrt 3 = 0.02887.
-    np.testing.assert_allclose(said["holds"]["interval"], [0.0258, 0.2742], atol=1e-4)
+    found = said["intervals"]["holds"]
+    np.testing.assert_allclose(
+        [found["low"], found["high"]], [0.0258, 0.2742], atol=1e-4
+    )
+    assert said["statistics"]["open"] == [0.3, -0.1]
     with pytest.raises(ValueError, match="one seed"):
         stitch_common.judged({"alone": [1.0]})
 
