@@ -3,6 +3,8 @@
 Images are ``[B, H, W, C]``, logits ``[B, K]``, of dense predictions ``[B, H, W, K]``.
 """
 
+from .adaptive_swin import AdaptiveSwin as AdaptiveSwin
+from .adaptive_swin import adaptive_swin as adaptive_swin
 from .allocate import uniform_rep as uniform_rep
 from .approximate import FreeHead as FreeHead
 from .approximate import residual_emlp as residual_emlp

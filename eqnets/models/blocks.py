@@ -2,13 +2,12 @@
 
 import abc
 
-import jax
 from flax import nnx
 from jax import Array
 from jaxtyping import Float
 
 from eqnets import nn
-from eqnets.models.sampling_options import Sampling
+from eqnets.models.sampling_options import FIRST, Sampling
 from eqnets.polyphase.phases import Number
 
 
@@ -71,7 +70,7 @@ class _Residual(nnx.Module):
         y = self.leave(y)
         if self.proj is not None:
             shortcut = self.proj_norm(self.proj(shortcut))
-        return jax.nn.relu(y + shortcut), weights
+        return self.sampling.activate(y + shortcut), weights
 
     def _sample(
         self, x: Array, y: Array, key: Array | None, temperature: Number
@@ -80,14 +79,14 @@ class _Residual(nnx.Module):
         norm = getattr(self, self.pooled_norm)
 
         def run(z: Array) -> Array:
-            return jax.nn.relu(norm(z))
+            return self.sampling.activate(norm(z))
 
         if self.stride == 1:
             return run(conv(y)), x, None
         down = self.sampling.down
         if down == "strided":
             return run(conv(y)), x[:, ::2, ::2], None
-        if down == "lowpass":
+        if down in FIRST:
             return self.pool.first(run(conv(y))), self.shortcut.first(x), None
         if self.sampling.from_input:
             weights, hard = self.pool.choose(x, key=key, temperature=temperature)
@@ -198,7 +197,7 @@ class Bottleneck(_Residual):
 
     def enter(self, x: Array) -> Array:
         """The first 1x1 convolution."""
-        return jax.nn.relu(self.bn1(self.conv1(x)))
+        return self.sampling.activate(self.bn1(self.conv1(x)))
 
     def leave(self, y: Array) -> Array:
         """The last 1x1 convolution."""

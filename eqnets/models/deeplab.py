@@ -24,7 +24,7 @@ _DROPOUT = 0.1
 
 
 class ConvNormReLU(nnx.Module):
-    """Convolution, batch normalisation, ReLU.
+    """Convolution, batch normalisation, ReLU (or the network's own activation).
 
     Args:
         inputs: channels in.
@@ -55,10 +55,11 @@ class ConvNormReLU(nnx.Module):
             rngs=rngs,
         )
         self.norm = batch_norm(outputs, sampling, rngs)
+        self.sampling = sampling
 
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h w d"]:
         """``[B, H, W, C] -> [B, H, W, D]``."""
-        return jax.nn.relu(self.norm(self.conv(x)))
+        return self.sampling.activate(self.norm(self.conv(x)))
 
 
 class ASPP(nnx.Module):
@@ -211,8 +212,8 @@ def deeplab_v3plus(
         num_classes: ``K``.
         backbone: the depth of the ResNet: 18, 34, 50, 101 or 152.
         down: as for :func:`~eqnets.models.resnet`.
-        up: ``"lps"`` (LPU) or ``"bilinear"``; None is ``"lps"`` where ``down``
-            selects.
+        up: ``"lps"`` (LPU), ``"bilinear"`` or ``"ideal"``; None is ``"lps"`` where
+            ``down`` selects, ``"ideal"`` where it is that.
         antialias: the filter of the downsamplings.
         up_antialias: the fixed filter of the upsamplings. Without one (None) images
             with ties, such as constant ones, are not upsampled equivariantly.

@@ -170,7 +170,9 @@ def resnet(
     Args:
         depth: 18, 34, 50, 101 or 152.
         num_classes: ``K``.
-        down: ``"strided"``; ``"lowpass"`` (LPF and DDAC baselines); ``"aps"`` and
+        down: ``"strided"``; ``"lowpass"`` (LPF and DDAC baselines); ``"ideal"``: ideal
+            low-pass filters before strides and around GELUs in place of ReLUs, for
+            fractional shifts; ``"aps"`` and
             ``"lps"`` select a component after the convolution, as published;
             ``"aps_input"`` and ``"lps_input"`` select it before, at about the price
             of the strided network.

@@ -2,13 +2,19 @@
 
 import dataclasses
 
+import jax
 import jax.numpy as jnp
 from flax import nnx
+from jax import Array
 
-from eqnets import nn
+from eqnets import nn, polyphase
 from eqnets.nn.filters import parse_antialias
 
-DOWN = ("strided", "lowpass", "aps", "lps", "aps_input", "lps_input")
+DOWN = ("strided", "lowpass", "ideal", "aps", "lps", "aps_input", "lps_input")
+
+
+# Filter, then keep component 0.
+FIRST = ("lowpass", "ideal")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +47,11 @@ class Sampling:
                 f'padding must be "circular" or "zeros", got {self.padding!r}'
             )
         parse_antialias(self.antialias)
+        if self.down == "ideal" and (self.antialias or self.padding != "circular"):
+            raise ValueError(
+                'down="ideal" has its own filter, on a circle: take antialias=None and '
+                f'padding="circular", got {self.antialias!r} and {self.padding!r}'
+            )
         if self.down == "strided" and self.antialias is not None:
             raise ValueError(
                 'down="strided" has no place for a filter: '
@@ -54,7 +65,7 @@ class Sampling:
     @property
     def selects(self) -> bool:
         """Whether a component is chosen by content, so that shifts commute."""
-        return self.down not in ("strided", "lowpass")
+        return self.down not in ("strided", *FIRST)
 
     @property
     def from_input(self) -> bool:
@@ -72,8 +83,16 @@ class Sampling:
         """The same without antialiasing: the first sampling of the ImageNet stem."""
         return dataclasses.replace(self, antialias=None)
 
-    def sampler(self, features: int, rngs: nnx.Rngs) -> nn.PhaseSampler:
+    def activate(self, x: Array) -> Array:
+        """ReLU; with ``"ideal"`` GELU between a finer grid and an ideal low-pass."""
+        if self.down == "ideal":
+            return polyphase.alias_free(jax.nn.gelu, x)
+        return jax.nn.relu(x)
+
+    def sampler(self, features: int, rngs: nnx.Rngs) -> nn.PhaseSampler | nn.IdealDown:
         """The filter and decimation of a shortcut."""
+        if self.down == "ideal":
+            return nn.IdealDown()
         return nn.PhaseSampler(
             self.antialias,
             padding=self.padding,
@@ -95,7 +114,7 @@ class Sampling:
         """
         if self.down == "strided":
             return None
-        if self.down == "lowpass":
+        if self.down in FIRST:
             return self.sampler(features, rngs)
         common = {
             "antialias": self.antialias,

@@ -8,7 +8,7 @@ from jaxtyping import Float
 
 from eqnets import nn, polyphase
 from eqnets.models.blocks import batch_norm
-from eqnets.models.sampling_options import Sampling
+from eqnets.models.sampling_options import FIRST, Sampling
 from eqnets.polyphase.phases import Number
 
 Selections = list[Array]
@@ -34,6 +34,7 @@ class CifarStem(nnx.Module):
             3, width, 3, padding=sampling.padding, dtype=sampling.dtype, rngs=rngs
         )
         self.bn1 = batch_norm(width, sampling, rngs)
+        self.sampling = sampling
 
     def __call__(
         self,
@@ -44,7 +45,7 @@ class CifarStem(nnx.Module):
     ) -> tuple[Float[Array, "b h w d"], Selections]:
         """The features, and no selection."""
         del key, temperature
-        return jax.nn.relu(self.bn1(self.conv1(x))), []
+        return self.sampling.activate(self.bn1(self.conv1(x))), []
 
 
 class ImageNetStem(nnx.Module):
@@ -99,13 +100,13 @@ class ImageNetStem(nnx.Module):
         return y, [w for w in (first, second) if w is not None]
 
     def _activate(self, y: Array) -> Array:
-        return jax.nn.relu(self.bn1(y))
+        return self.sampling.activate(self.bn1(y))
 
     def _sample_image(
         self, x: Array, key: Array | None, temperature: Number
     ) -> tuple[Array, Array | None]:
         """The first convolution and the first sampling step."""
-        if self.sampling.down == "lowpass":
+        if self.sampling.down in FIRST:
             return self.pool0.first(self._activate(self.conv1(x))), None
         options = {"key": key, "temperature": temperature}
         if not self.sampling.from_input:
@@ -135,6 +136,8 @@ def sample_maxima(
     Returns:
         The sampled features, and the weights if a component was selected.
     """
+    if sampling.down == "ideal":  # a maximum has no band limit
+        return pool.first(y), None
     padded = polyphase.pad(y, 0, 1, padding=sampling.padding)
     maxima = nnx.max_pool(padded, (2, 2))
     if sampling.down == "lowpass":

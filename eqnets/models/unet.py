@@ -164,10 +164,11 @@ def unet(
 
     Args:
         num_classes: ``K``.
-        down: ``"strided"`` (2 x 2 max-pool), ``"lowpass"``, ``"aps"``, ``"lps"``, and
-            ``"aps_input"``, ``"lps_input"``, which score the input of the max-pool.
-        up: ``"lps"`` (LPU) or ``"bilinear"``; None is ``"lps"`` where ``down``
-            selects.
+        down: ``"strided"`` (2 x 2 max-pool), ``"lowpass"``, ``"ideal"`` (for
+            fractional shifts), ``"aps"``, ``"lps"``, and ``"aps_input"``,
+            ``"lps_input"``, which score the input of the max-pool.
+        up: ``"lps"`` (LPU), ``"bilinear"`` or ``"ideal"``; None is ``"lps"`` where
+            ``down`` selects, ``"ideal"`` where it is that.
         antialias: the filter of the downsamplings.
         up_antialias: the fixed filter of the upsamplings, or None.
         hidden: channels of the logits networks; None is those they see.

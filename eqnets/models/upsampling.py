@@ -7,10 +7,10 @@ from flax import nnx
 from jax import Array
 from jaxtyping import Float
 
-from eqnets import nn
+from eqnets import nn, polyphase
 from eqnets.models.sampling_options import Sampling
 
-UP = ("lps", "bilinear")
+UP = ("lps", "bilinear", "ideal")
 
 
 class Upsampling(nnx.Module):
@@ -19,10 +19,12 @@ class Upsampling(nnx.Module):
     ``"lps"`` puts every sample where its sampling took it (LPU; Rojas-Gomez et al.,
     2022, equations 24 and 25) and low-passes; with a network that selects its samples
     and circular padding, sampling and this commute with circular shifts.
-    ``"bilinear"`` looks at the sizes alone.
+    ``"bilinear"`` looks at the sizes alone, ``"ideal"`` interpolates by trigonometric
+    polynomials.
 
     Args:
-        up: one of ``UP``; None is ``"lps"`` where the network selects.
+        up: one of ``UP``; None is ``"lps"`` where the network selects, ``"ideal"``
+            where its filters are.
         antialias: the low-pass of ``"lps"``: a fixed filter, or None.
         sampling: the sampling options of the network.
 
@@ -32,7 +34,8 @@ class Upsampling(nnx.Module):
 
     def __init__(self, up: str | None, antialias: str | None, sampling: Sampling):
         if up is None:
-            up = "lps" if sampling.selects else "bilinear"
+            rest = "ideal" if sampling.down == "ideal" else "bilinear"
+            up = "lps" if sampling.selects else rest
         if up not in UP:
             raise ValueError(f"up must be None or one of {UP}, got {up!r}")
         if up == "lps" and not sampling.selects:
@@ -56,9 +59,11 @@ class Upsampling(nnx.Module):
         Args:
             y: the features.
             selections: the weights of the samplings to undo, in order of execution;
-                bilinear upsampling does not look at them.
+                only ``"lps"`` looks at them.
             size: height and width of the result.
         """
+        if self.name == "ideal":
+            return polyphase.ideal_resize(y, size)
         if self.layer is None:
             shape = (y.shape[0], *size, y.shape[-1])
             return jax.image.resize(y, shape, "bilinear")

@@ -1,5 +1,7 @@
 """Flax NNX layers: thin, they store parameters and call pure functions."""
 
+from eqnets.nn.alias_free import AliasFree as AliasFree
+from eqnets.nn.alias_free import IdealDown as IdealDown
 from eqnets.nn.approximate import FreeParam as FreeParam
 from eqnets.nn.approximate import RelaxedGroupConv as RelaxedGroupConv
 from eqnets.nn.approximate import ResidualPathwayLinear as ResidualPathwayLinear

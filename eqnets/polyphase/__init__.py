@@ -20,6 +20,9 @@ from eqnets.polyphase.conv_scores import conv_scores as conv_scores
 from eqnets.polyphase.conv_scores import dense_conv as dense_conv
 from eqnets.polyphase.conv_scores import image_conv_scores as image_conv_scores
 from eqnets.polyphase.fixed_point import invariant_mean as invariant_mean
+from eqnets.polyphase.ideal import alias_free as alias_free
+from eqnets.polyphase.ideal import ideal_downsample as ideal_downsample
+from eqnets.polyphase.ideal import ideal_resize as ideal_resize
 from eqnets.polyphase.lowpass import binomial_kernel as binomial_kernel
 from eqnets.polyphase.lowpass import lowpass as lowpass
 from eqnets.polyphase.norm_scores import image_norm_scores as image_norm_scores
