@@ -1,6 +1,7 @@
 """Layers with PyTorch's conventions that several networks share."""
 
 import jax
+import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
@@ -57,3 +58,14 @@ class MaxPool(nnx.Module):
         """Map ``[B, H, W, C]`` to ``[B, H', W', C]``."""
         window, strides = ((n, n) for n in (self.size, self.stride))
         return nnx.max_pool(x, window, strides, ((self.padding,) * 2,) * 2)
+
+
+class PooledHead(nnx.Module):
+    """The mean over the pixels, and a linear classifier."""
+
+    def __init__(self, width: int, num_classes: int, *, rngs: nnx.Rngs):
+        self.fc = nnx.Linear(width, num_classes, rngs=rngs)
+
+    def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b k"]:
+        """Map ``[B, h, w, C]`` to logits ``[B, K]``."""
+        return self.fc(jnp.mean(x, (1, 2)))

@@ -12,8 +12,7 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
-from .parts import conv
-from .vgg import Head
+from .parts import PooledHead, conv
 from .vit import Mlp, layer_norm
 
 EPSILON = 1e-5
@@ -260,7 +259,7 @@ class Swin(nnx.Module):
         self.layers = nnx.List(stages)
         width = shape.width << (len(stages) - 1)
         self.norm = layer_norm(width, rngs, EPSILON)
-        self.head = Head(width, num_classes, rngs=rngs)
+        self.head = PooledHead(width, num_classes, rngs=rngs)
 
     def __call__(
         self,

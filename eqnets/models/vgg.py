@@ -11,7 +11,7 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
 
-from .parts import MaxPool, Relu, batch_norm, conv
+from .parts import MaxPool, PooledHead, Relu, batch_norm, conv
 
 # Convolutions of each stage, at these widths.
 _STAGES = {
@@ -36,17 +36,6 @@ class ConvMlp(nnx.Module):
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h2 w2 d"]:
         """Map ``[B, h, w, C]`` to ``[B, h - window + 1, w - window + 1, D]``."""
         return self.act2(self.fc2(self.act1(self.fc1(x))))
-
-
-class Head(nnx.Module):
-    """The mean over places, and a linear classifier."""
-
-    def __init__(self, width: int, num_classes: int, *, rngs: nnx.Rngs):
-        self.fc = nnx.Linear(width, num_classes, rngs=rngs)
-
-    def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b k"]:
-        """Map ``[B, h, w, C]`` to logits ``[B, K]``."""
-        return self.fc(jnp.mean(x, (1, 2)))
 
 
 class VGG(nnx.Module):
@@ -81,7 +70,7 @@ class VGG(nnx.Module):
         self.features = nnx.List(layers)
         self.window = window
         self.pre_logits = ConvMlp(inputs, hidden, window, rngs=rngs)
-        self.head = Head(hidden, num_classes, rngs=rngs)
+        self.head = PooledHead(hidden, num_classes, rngs=rngs)
 
     def __call__(
         self,
