@@ -26,7 +26,7 @@ import numpy as np
 import optax
 from flax import nnx
 
-from eqnets import actions, functional, measure, models
+from eqnets import actions, measure, models
 
 from .lie_common import correlation, interval, verdict
 from .maps_common import FiveConv, fashion, load, save, save_figure
@@ -51,25 +51,31 @@ class GreyViT(nnx.Module):
     """A small vision transformer of images with one channel."""
 
     def __init__(self, width: int, *, rngs: nnx.Rngs):
-        self.net = models.vit((4, width, 4, 4), 10, image_size=32, rngs=rngs)
+        self.net = models.vit((8, width, 4, 4), 10, image_size=32, rngs=rngs)
 
     def __call__(self, x):
         """Map ``[B, 32, 32, 1]`` to logits."""
         return self.net(jnp.repeat(x, 3, -1))
 
 
-def network(kind: str, width: int, seed: int) -> nnx.Module:
+images = functools.lru_cache(fashion)
+
+
+def network(kind: str, width: int, key: jax.Array) -> nnx.Module:
     """One of the networks, untrained."""
-    rngs = nnx.Rngs(seed)
+    rngs = nnx.Rngs(key)
     if kind == "cnn":
         return FiveConv(tuple(width * c for c in (4, 8, 8, 8, 8)), rngs=rngs)
     return GreyViT(16 * width, rngs=rngs)
 
 
-def trained(kind: str, width: int, augmented: bool, seed: int) -> nnx.Module:
-    """The network after EPOCHS of Adam."""
-    x, y = fashion("train", TRAIN)
-    graph, params = nnx.split(network(kind, width, seed))
+@functools.lru_cache
+def compiled(kind: str, width: int):
+    """Structure, initial weights, optimiser, compiled step and labels of a network."""
+    start = jax.jit(lambda key: nnx.split(network(kind, width, key))[1])
+    graph, _ = nnx.split(
+        nnx.eval_shape(lambda: network(kind, width, jax.random.key(0)))
+    )
     steps = EPOCHS * (TRAIN // BATCH)
     chain = optax.adam(optax.cosine_decay_schedule(2e-3, steps))
 
@@ -82,17 +88,25 @@ def trained(kind: str, width: int, augmented: bool, seed: int) -> nnx.Module:
         change, state = chain.update(jax.grad(loss)(params), state, params)
         return optax.apply_updates(params, change), state
 
+    labels = jax.jit(lambda params, x: nnx.merge(graph, params)(x).argmax(-1))
+    return graph, start, chain, step, labels
+
+
+def trained(kind: str, width: int, augmented: bool, seed: int) -> nnx.Module:
+    """The network after EPOCHS of Adam."""
+    x, y = images("train", TRAIN)
+    graph, start, chain, step, _ = compiled(kind, width)
+    params = start(jax.random.key(seed))
     state, rng = chain.init(params), np.random.default_rng(seed)
     for _ in range(EPOCHS):
         for rows in rng.permutation(TRAIN).reshape(-1, BATCH):
             part = x[rows]
             if augmented:
                 shifts = rng.integers(-REACH, REACH + 1, (BATCH, 2))
-                part = np.stack(
-                    [moved(p, s) for p, s in zip(part, shifts, strict=True)]
-                )
+                pairs = zip(part, shifts, strict=True)
+                part = np.stack([moved(p, s) for p, s in pairs])
             params, state = step(params, state, part, y[rows])
-    return functional.evaluation(nnx.merge(graph, params))
+    return nnx.merge(graph, params)
 
 
 def moved(image: np.ndarray, shift: np.ndarray) -> np.ndarray:
@@ -102,10 +116,10 @@ def moved(image: np.ndarray, shift: np.ndarray) -> np.ndarray:
     return wide[top : top + image.shape[0], left : left + image.shape[1]]
 
 
-def measured(net: nnx.Module) -> dict:
+def measured(kind: str, width: int, net: nnx.Module) -> dict:
     """Accuracy, and LEE under each action."""
-    x, y = fashion("test", TEST)
-    predict = jax.jit(functools.partial(lambda f, x: f(x).argmax(-1), net))
+    x, y = images("test", TEST)
+    guess = compiled(kind, width)[-1](nnx.split(net)[1], x)
     standard = actions.standard()
     found = measure.lee_profile(
         measure.readout(net, "probs"),
@@ -114,7 +128,7 @@ def measured(net: nnx.Module) -> dict:
         batch_size=50,
     )
     lee = {a: e.mean for a, e in found.items()}
-    return {"accuracy": float(np.mean(np.asarray(predict(x)) == y)), "lee": lee}
+    return {"accuracy": float(np.mean(np.asarray(guess) == y)), "lee": lee}
 
 
 def findings(rows: dict) -> dict[str, dict[str, float]]:
@@ -199,7 +213,7 @@ def main() -> None:
     ):
         name = f"{kind} {width} {augmented} {seed}"
         if name not in rows:
-            rows[name] = measured(trained(kind, width, augmented, seed))
+            rows[name] = measured(kind, width, trained(kind, width, augmented, seed))
             save(NAME, found)
             print(name, rows[name]["accuracy"], flush=True)
     found["intervals"] = findings(rows)
