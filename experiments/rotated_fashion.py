@@ -12,25 +12,26 @@ Statistic: the error on 2000 turned test images, and the local equivariance erro
 class probabilities under rotation on 100 of them, seeds 0 to 2. Rules, paired over
 seeds with a 95 % t interval: the paper's finding, that a network can learn an
 equivariance that competes with a specialised architecture's, *reappears* where the
-interval of error(plain) - error(p4) ends below one point, *does not* where it begins
-above zero; that the regulariser lowers the equivariance error *reappears* where the
-interval of log LEE(regularised) - log LEE(plain) ends below zero, *does not* where it
-begins above. Otherwise *undecided at this size*.
+interval of error(p4) - error(plain) plus one point lies above zero; that the
+regulariser lowers the equivariance error, where that of log LEE(plain) -
+log LEE(regularised) does. *Does not* where the interval lies below zero, otherwise
+*undecided at this size*.
 """
 
 import argparse
 import dataclasses
 import json
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from scipy import stats
 
 from eqnets import actions, measure
 from eqnets.io import atomic_write, atomic_write_text
+from experiments.lie_common import interval, verdict
 from experiments.training import GCNN, Config, FashionMNIST, Optimiser, Run
 from experiments.training.checkpoints import Checkpoints
 from experiments.training.parallel import local, replicate
@@ -93,35 +94,24 @@ def lee(run: Run) -> float:
     ).mean
 
 
-def interval(differences: list[float]) -> list[float]:
-    """The 95 % t interval of the mean of paired differences."""
-    mean, error = np.mean(differences), stats.sem(differences)
-    reach = stats.t.ppf(0.975, len(differences) - 1) * error
-    return [float(mean - reach), float(mean + reach)]
+def findings(runs: dict, seeds: int) -> dict:
+    """The rules of the module's docstring, as ``verdicts`` and ``intervals``."""
 
-
-def verdicts(runs: dict, seeds: int) -> dict:
-    """The rules of the module's docstring."""
-
-    def paired(one, other, value):
+    def paired(one: str, other: str, value: Callable[[dict], float]) -> dict:
         at = [(runs[f"{one}|{s}"], runs[f"{other}|{s}"]) for s in range(seeds)]
-        return interval([value(a) - value(b) for a, b in at])
+        return interval(np.array([value(a) - value(b) for a, b in at]))
 
-    error = paired("plain", "p4", lambda r: r["error"])
-    lie = paired("regularised", "plain", lambda r: np.log(r["lee_rotation"]))
-    return {
-        "error(plain) - error(p4)": error,
-        "learned competes with built in": verdict(error, POINT),
-        "log LEE(regularised) - log LEE(plain)": lie,
-        "the regulariser lowers the error": verdict(lie, 0.0),
+    competes = paired("p4", "plain", lambda r: r["error"])
+    competes = {name: value + POINT for name, value in competes.items()}
+    lower = paired("plain", "regularised", lambda r: np.log(r["lee_rotation"]))
+    intervals = {
+        "a learned equivariance competes with a built-in one": competes,
+        "the regulariser lowers the equivariance error": lower,
     }
-
-
-def verdict(found: list[float], margin: float) -> str:
-    """Whether a difference is below a margin, by its interval."""
-    if found[1] < margin:
-        return "reappears"
-    return "does not" if found[0] > 0 else "undecided at this size"
+    return {
+        "intervals": intervals,
+        "verdicts": {name: verdict(found) for name, found in intervals.items()},
+    }
 
 
 def plot(runs: dict, path: Path) -> None:
@@ -163,7 +153,7 @@ def main() -> None:
             flag = " --full" if options.full else ""
             records["command"] = f"python -m experiments.rotated_fashion{flag}"
             if len(records["runs"]) == len(KINDS) * seeds:
-                records["verdicts"] = verdicts(records["runs"], seeds)
+                records |= findings(records["runs"], seeds)
             atomic_write_text(options.out, json.dumps(records, indent=1) + "\n")
             plot(records["runs"], options.out.with_suffix(".png"))
             print(kind, seed, records["runs"][f"{kind}|{seed}"], flush=True)

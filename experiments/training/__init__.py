@@ -9,6 +9,7 @@ from experiments.training.architectures import UNet as UNet
 from experiments.training.config import Config as Config
 from experiments.training.datasets import FashionMNIST as FashionMNIST
 from experiments.training.datasets import SymmetricTask as SymmetricTask
+from experiments.training.datasets import TuxPaint as TuxPaint
 from experiments.training.loop import Interrupted as Interrupted
 from experiments.training.loop import Run as Run
 from experiments.training.optimisers import Optimiser as Optimiser

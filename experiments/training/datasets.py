@@ -8,7 +8,7 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 
-from experiments import fashion_mnist
+from experiments import fashion_mnist, stamps
 from experiments.symmetric_tasks import TASKS
 
 Kind = Literal["classification", "segmentation", "regression"]
@@ -143,6 +143,41 @@ class FashionMNIST(Dataset):
             turns = np.random.default_rng(seed).integers(4, size=len(x))
             x = np.stack([np.rot90(i, k) for i, k in zip(x, turns, strict=True)])
         return Arrays(x, y)
+
+
+@dataclasses.dataclass(frozen=True)
+class TuxPaint(Dataset):
+    """Scenes of ``experiments.stamps``: drawn objects on photographs, with masks.
+
+    Attributes:
+        scenes: for training.
+        test_scenes: the same kinds of objects on other photographs.
+        size: side of a scene, in pixels.
+        folder: of the stamps.
+    """
+
+    scenes: int = 1600
+    test_scenes: int = 200
+    size: int = 96
+    folder: Path = stamps.DATA
+
+    def spec(self) -> Spec:
+        """Four classes of objects and the background."""
+        shape = (self.size, self.size, 3)
+        return Spec("segmentation", shape, len(stamps.CLASSES), (0.5,), (0.25,))
+
+    def train(self, seed: int) -> Source:
+        """Drawn from the seed."""
+        return self._scenes("train", self.scenes, [seed, _TRAIN])
+
+    def test(self, seed: int) -> Source:
+        """Drawn from another."""
+        return self._scenes("test", self.test_scenes, [seed, _TEST])
+
+    def _scenes(self, split: str, count: int, seed: list[int]) -> Arrays:
+        sources = stamps.load(split, self.size, folder=self.folder)
+        x, y = stamps.scenes(sources, count, seed, size=self.size)
+        return Arrays(np.uint8(255 * x + 0.5), y)
 
 
 @dataclasses.dataclass(frozen=True)
