@@ -1,6 +1,6 @@
 """Tables 7 to 9 of Lenc and Vedaldi (2019) in small: different architectures.
 
-    python -m experiments.stitch_architectures            # about 20 minutes of one core
+    python -m experiments.stitch_architectures            # about 12 minutes of one core
     python -m experiments.stitch_architectures --full     # hours
     python -m experiments.stitch_architectures --draw     # from the results
 
