@@ -11,7 +11,13 @@ each layer alone to its input under 8 translations of up to an eighth of the ima
 Rules, stated beforehand: the normalisation decides the ranking if the correlation of
 the rankings by |e| and by |e| / N of the same metric has an upper 95 % limit below 0.9;
 EQ-T ranks unlike the exact contributions if every normalisation's correlation with them
-has an upper limit below 0.9.
+has an upper limit below 0.9. Layers whose exact contribution is below 1e-5 of the
+largest (additions: rounding alone) are ranked like the others.
+
+The first run moved images by reflection at the frame, where moving back does not undo
+moving forth, so that additions had an error under EQ-T_frac; it said *undecided* of the
+normalisation (0.87 for EQ-T, limits 0.75 and 0.94; 0.35 for EQ-T_frac) and *reappears*
+of the second finding. Rule and key are the same.
 """
 
 import jax

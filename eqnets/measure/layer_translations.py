@@ -56,7 +56,7 @@ def eq_t_layers(
     depth: str | int = "module",
     max_fraction: float | int = 0.125,
     normalize: str = "none",
-    boundary: str = "reflect",
+    periodic: bool = False,
 ) -> LayerErrors:
     """EQ-T (or EQ-T_frac) of every layer alone, the paper's layerwise baseline (D.1).
 
@@ -73,16 +73,16 @@ def eq_t_layers(
         depth: of the layers, as in :func:`layerwise`.
         max_fraction: see :func:`eq_t`.
         normalize: see :func:`eq_t`.
-        boundary: see :func:`eq_t`.
+        periodic: see :func:`eq_t`.
 
     Raises:
         TypeError: see :func:`layerwise`.
         ValueError: the same, or an option or a number that does not fit.
     """
     check_normalize(normalize)
-    draw = Draw(samples, max_fraction, boundary, whole=whole_pixels)
+    draw = Draw(samples, max_fraction, periodic, whole=whole_pixels)
     # Layers follow the image whatever the generator; a translation decides nothing.
-    action = translation("x", boundary=boundary)
+    action = translation("x")
     x = checked_input([action], x)
     placed, consts = prepare(
         model, x[:1], action=action, action_out=None, depth=depth, layouts=()

@@ -27,7 +27,7 @@ def eq_t(
     samples: int,
     max_fraction: float | int = 0.125,
     normalize: str = "none",
-    boundary: str = "reflect",
+    periodic: bool = False,
     action_out: PyTree[Action] | None = None,
 ) -> Estimate:
     """Error under translations by whole pixels, output moved back and masked.
@@ -36,9 +36,11 @@ def eq_t(
     mask leaves, and t uniform in +-max_fraction of both axes, rounded to whole pixels
     of the input: the mean over t of |e|, |e| / sqrt N or |e| / N (Gruver et al. 2022,
     D.1), or 10 log10(peak^2 / mean over t of |e|^2 / N) in dB (Karras et al. 2021,
-    eq. 23), where peak is the range of f(x) on the image. The mask drops what comes
-    from outside the frame. An output that moves at another resolution is moved back by
-    the same fraction, interpolated where that is no whole number of its pixels.
+    eq. 23), where peak is the range of f(x) on the image. Images move by periodic
+    trigonometric interpolation, which moving back undoes (up to the Nyquist frequency
+    of an even size), and the mask drops what comes from outside the frame. An output
+    that moves at another resolution is moved back by the same fraction, interpolated
+    where that is no whole number of its pixels.
 
     Args:
         f: a function of images; outputs [B, h, w, K] move like images.
@@ -47,8 +49,7 @@ def eq_t(
         samples: translations for each image.
         max_fraction: the largest, in fractions of the axis.
         normalize: ``"none"``, ``"sqrt"``, ``"size"`` or ``"psnr"``.
-        boundary: what lies outside the frame, ``"reflect"`` or ``"wrap"``; with
-            ``"wrap"`` nothing comes from outside.
+        periodic: keep what comes from outside: circular translations.
         action_out: :func:`~eqnets.actions.identity` for image-shaped outputs that must
             not move; None decides by shape.
 
@@ -60,7 +61,7 @@ def eq_t(
         TypeError: see :func:`lie_derivative`.
         ValueError: the same, or an option or a number that does not fit.
     """
-    draw = Draw(samples, max_fraction, boundary, whole=True)
+    draw = Draw(samples, max_fraction, periodic, whole=True)
     return _end_to_end(f, x, key, draw, normalize, action_out)
 
 
@@ -72,11 +73,11 @@ def eq_t_frac(
     samples: int,
     max_fraction: float | int = 0.125,
     normalize: str = "none",
-    boundary: str = "reflect",
+    periodic: bool = False,
     action_out: PyTree[Action] | None = None,
 ) -> Estimate:
     """:func:`eq_t` under continuous translations, by trigonometric interpolation."""
-    draw = Draw(samples, max_fraction, boundary, whole=False)
+    draw = Draw(samples, max_fraction, periodic, whole=False)
     return _end_to_end(f, x, key, draw, normalize, action_out)
 
 
@@ -90,7 +91,7 @@ class Draw:
 
     samples: int
     max_fraction: float | int
-    boundary: str
+    periodic: bool
     whole: bool
 
     def __post_init__(self):
@@ -98,10 +99,6 @@ class Draw:
             raise ValueError(
                 "samples must be at least 1 and max_fraction in (0, 0.5]; got "
                 f"{self.samples}, {self.max_fraction}"
-            )
-        if self.boundary not in ("reflect", "wrap"):
-            raise ValueError(
-                f"boundary must be one of reflect, wrap; got {self.boundary!r}"
             )
 
     def times(self, key: Key[Array, ""], images: int) -> Float[Array, "s b 2"]:
@@ -119,13 +116,13 @@ class Draw:
         formulas = ("bij,bjwc->biwc", "bij,bhjc->bhic")
         for n, along, formula in zip(images.shape[1:3], t.T, formulas, strict=True):
             sources = jnp.arange(n) - n * along[:, None].astype(images.dtype)
-            weights = fourier_weights(sources, n, self.boundary)
+            weights = fourier_weights(sources, n, "wrap")
             images = jnp.einsum(formula, weights, images, precision="highest")
         return images
 
     def inside(self, sizes: tuple[int, int], t: Shift) -> Bool[Array, "b h w"]:
         """The pixels that a move by t and back does not bring in from outside."""
-        if self.boundary == "wrap":
+        if self.periodic:
             return jnp.ones((len(t), *sizes), bool)
         rows, columns = (
             (p := (jnp.arange(n) + 0.5) / n + t[:, i, None], (p >= 0) & (p <= 1))[1]
@@ -173,7 +170,7 @@ def _end_to_end(
     action_out: PyTree[Action] | None,
 ) -> Estimate:
     check_normalize(normalize)
-    action = translation("x", boundary=draw.boundary)
+    action = translation("x")
     x = checked_input((action,), x)
     program, consts = trace(f, x)
     outs = output_actions(program.out, (action,), action_out, x.shape)

@@ -44,13 +44,18 @@ def network(x):
 @pytest.mark.usefixtures("x64")
 class TestEndToEnd:
     def test_what_is_equivariant_has_no_error(self):
-        x, wrap = jnp.asarray(X)[:, :11, :15], {"boundary": "wrap", "samples": 4}
+        x, wrap = jnp.asarray(X)[:, :11, :15], {"periodic": True, "samples": 4}
         assert measure.eq_t(lambda x: jnp.tanh(conv(x)), x, KEY, **wrap).mean < 1e-6
         assert measure.eq_t_frac(conv, x, KEY, **wrap).mean < 1e-6
         aliasing = measure.eq_t_frac(lambda x: jnp.tanh(conv(x)), x, KEY, **wrap)
         assert aliasing.mean > 1e-3
         # psnr of an error of rounding alone
         assert measure.eq_t_frac(conv, x, KEY, normalize="psnr", **wrap).mean > 120
+
+    def test_layers_that_treat_every_pixel_alike_have_no_error(self):
+        """What a move forth and back does to an odd map is nothing, mask or not."""
+        x = jnp.asarray(X)[:, :11, :15]
+        assert measure.eq_t_frac(lambda x: 2 * x + 1, x, KEY, samples=3).mean < 1e-5
 
     def test_the_mask_drops_what_comes_from_outside(self):
         x = jnp.asarray(X)
@@ -61,7 +66,7 @@ class TestEndToEnd:
     def test_agrees_with_rolls_one_at_a_time(self):
         x = jnp.asarray(X)
         f = lambda x: x[:, ::2, ::2].mean((1, 2)) ** 2
-        got = measure.eq_t(f, x, KEY, samples=5, boundary="wrap", normalize="sqrt")
+        got = measure.eq_t(f, x, KEY, samples=5, periodic=True, normalize="sqrt")
         t = jax.random.uniform(KEY, (5, 3, 2), jnp.float32, -0.125, 0.125)
         pixels = np.asarray(jnp.round(t * jnp.asarray([12, 16], jnp.float32)), int)
         for b in range(3):
@@ -75,7 +80,7 @@ class TestEndToEnd:
         x = jnp.asarray(X)
         f = lambda x: x[:, ::2, ::2]
         found = {
-            n: measure.eq_t_frac(f, x, KEY, samples=3, boundary="wrap", normalize=n)
+            n: measure.eq_t_frac(f, x, KEY, samples=3, periodic=True, normalize=n)
             for n in ("none", "sqrt", "size", "psnr")
         }
         size = 6 * 8 * 2
@@ -91,11 +96,9 @@ class TestEndToEnd:
 
 @pytest.mark.usefixtures("x64")
 class TestLayers:
-    @pytest.mark.parametrize(
-        ("whole", "boundary"), [(True, "reflect"), (False, "wrap")]
-    )
-    def test_is_eq_t_of_each_layer_on_its_input(self, whole, boundary):
-        options = {"samples": 3, "boundary": boundary, "normalize": "sqrt"}
+    @pytest.mark.parametrize(("whole", "periodic"), [(True, False), (False, True)])
+    def test_is_eq_t_of_each_layer_on_its_input(self, whole, periodic):
+        options = {"samples": 3, "periodic": periodic, "normalize": "sqrt"}
         x = jnp.asarray(X)
         found = measure.eq_t_layers(network, x, KEY, whole_pixels=whole, **options)
         assert found.names == ("conv", "tanh", "decimate", "mean")
@@ -106,8 +109,8 @@ class TestLayers:
                 # the translations of an image are those of the whole batch's draw
                 alone = one(layer, y, KEY, **options).per_example
                 row = found.per_example[found.names.index(name)]
-                # "wrap": places of decimated maps and their fractions of the axis agree
-                tolerance = 1e-4 if boundary == "wrap" or name != "decimate" else 0.2
+                # the mask follows the samples of a decimated map, not fractions of it
+                tolerance = 1e-4 if periodic or name != "decimate" else 0.2
                 assert_allclose(row, alone, rtol=tolerance, atol=2e-6)
             y = layer(y)
         assert found.mean.shape == found.stderr.shape == (4,)
@@ -129,7 +132,7 @@ class TestLayers:
             with jax.named_scope("mean"):
                 return y.mean(1)
 
-        wrap = {"boundary": "wrap", "samples": 3}
+        wrap = {"periodic": True, "samples": 3}
         found = measure.eq_t_layers(net, jnp.asarray(X), KEY, **wrap)
         mean = dict(zip(found.names, found.mean, strict=True))
         # "sum" moves whole pixels of its own input; attention does not care where
@@ -142,7 +145,6 @@ class TestLayers:
     ("change", "message"),
     [
         ({"normalize": "rms"}, "normalize must be one of none, sqrt, size, psnr"),
-        ({"boundary": "zeros"}, "boundary must be one of reflect, wrap"),
         ({"samples": 0}, "samples must be at least 1"),
         ({"max_fraction": 0.7}, r"max_fraction in \(0, 0\.5\]"),
     ],
