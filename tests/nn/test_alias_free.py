@@ -70,6 +70,7 @@ def evaluator(model):
     return functools.partial(run, params)
 
 
+@pytest.mark.slow
 def test_a_network_of_ideal_filters_moves_masks_by_fractions_of_a_pixel():
     options = {"width": 4, "depth": 1, "rngs": nnx.Rngs(0)}
     ideal = gap(evaluator(models.unet(3, down="ideal", **options)))
