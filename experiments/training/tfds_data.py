@@ -79,8 +79,9 @@ class Tfds(Dataset):
             )
         except (
             tfds.core.DatasetNotFoundError,
-            NotImplementedError,
+            NotImplementedError,  # prepared in a format without random access
             AssertionError,
+            KeyError,
             OSError,
         ) as error:
             where = "" if self.folder is None else f" --data_dir {self.folder}"

@@ -118,11 +118,16 @@ def test_voc_trains_from_its_folders(devkit, tmp_path):
     assert whole["x"][0][:10].mean() < 30
 
 
-def test_data_that_is_not_there_says_how_to_get_it(tmp_path):
-    config = load("cifar10")
-    data = dataclasses.replace(config.data, folder=str(tmp_path))
+@pytest.mark.parametrize("format_", ["tfrecord", "array_record"])
+def test_data_that_is_not_there_says_how_to_get_it(format_, tmp_path, monkeypatch):
+    formats = tfds.core.file_adapters
+    monkeypatch.setattr(formats, "DEFAULT_FILE_FORMAT", formats.FileFormat(format_))
+    data = dataclasses.replace(load("cifar10").data, folder=str(tmp_path))
     with pytest.raises(FileNotFoundError, match="tfds build cifar10 --file_format"):
         data.train(0)
+
+
+def test_folders_without_voc_say_how_to_get_it(tmp_path):
     with pytest.raises(FileNotFoundError, match="VOCtrainval_11-May-2012"):
         VOC(Path(tmp_path)).train(0)
 
