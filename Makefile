@@ -25,7 +25,7 @@ demo: setup  ## measure a real network on real photographs: report/demo/index.ht
 	$(PY) -m eqnets measure --out report/demo
 
 test: setup  ## the whole test suite, doctests included
-	$(PY) -m pytest -q -n 2
+	$(PY) -m pytest -q -n 2 --dist worksteal
 
 test-slow: setup  ## the tests that are too long for the default suite
 	$(PY) -m pytest -q -n 2 -m slow

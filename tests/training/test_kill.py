@@ -16,20 +16,31 @@ import pytest
 from experiments.training import watch
 
 ROOT = Path(__file__).parents[2]
-STEPS = 60
-COMMAND = [
-    *(sys.executable, "-m", "experiments.train", "--config", "o5"),
-    *("--model.width", "12", "--model.layers", "1", "--data.examples", "40"),
-    *("--data.test-examples", "20", "--measured", "0", "--batch", "20"),
-    *("--epochs", str(STEPS // 2), "--evaluate-every", "7"),
-    *("--checkpoint-every", "3", "--log-every", "1", "--out"),
-]
+STEPS = 40
+CONFIG = """
+from experiments.training import MLP, Config, Optimiser, SymmetricTask
+
+CONFIG = Config(
+    SymmetricTask("O5", 40, 20),
+    MLP(width=8, layers=1),
+    Optimiser("adam", rate=1e-3, weight_decay=0.0),
+    epochs=20,
+    batch=20,
+    log_every=1,
+    evaluate_every=8,
+    measured=0,
+    checkpoint_every=3,
+)
+"""
 
 
 def start(folder):
+    config = folder.with_suffix(".py")
+    config.write_text(CONFIG)
+    command = [sys.executable, "-m", "experiments.train", "--config", str(config)]
     environment = os.environ | {"JAX_PLATFORMS": "cpu"}
     return subprocess.Popen(
-        [*COMMAND, str(folder)],
+        [*command, "--out", str(folder)],
         cwd=ROOT,
         env=environment,
         stdout=subprocess.DEVNULL,
