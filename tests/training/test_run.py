@@ -5,6 +5,8 @@ import json
 import os
 import shutil
 import signal
+import sys
+import types
 
 import jax
 import numpy as np
@@ -12,7 +14,9 @@ import pytest
 from flax import nnx
 
 from eqnets import nn
+from experiments.fashion_mnist import DATA
 from experiments.training import (
+    GCNN,
     MLP,
     Config,
     Interrupted,
@@ -24,6 +28,7 @@ from experiments.training import (
 )
 from experiments.training import loop as loop_module
 from experiments.training.architectures import Architecture
+from experiments.training.config import load
 from experiments.training.datasets import Arrays, Dataset, Spec
 
 ADAM = Optimiser("adam", rate=3e-3, weight_decay=0.0, schedule="constant")
@@ -240,3 +245,48 @@ def test_a_cut_off_line_of_the_log_is_dropped(tmp_path):
     log.write({"step": 5, "loss": 0.5})
     log.close()
     assert [json.loads(v)["step"] for v in path.read_text().splitlines()] == [1, 5]
+
+
+@pytest.mark.skipif(
+    not (DATA / "t10k-labels-idx1-ubyte.gz").exists(),
+    reason="needs Debian's package dataset-fashion-mnist",
+)
+def test_fashion_mnist_trains_and_turns(tmp_path):
+    config = load("rotated_fashion_mnist")
+    data = dataclasses.replace(config.data, images=40, test_images=20)
+    config = dataclasses.replace(
+        config, data=data, model=GCNN("p4", (2,)), epochs=2, batch=20, measured=0
+    )
+    assert 0 <= Run(config, tmp_path, report=quiet).train()["accuracy"] <= 1
+    upright = dataclasses.replace(data, rotated=False).train(0).read(np.arange(40), 0)
+    turned = data.train(0).read(np.arange(40), 0)
+    turns = [
+        next(k for k in range(4) if np.array_equal(np.rot90(a, k), b))
+        for a, b in zip(upright["x"], turned["x"], strict=True)
+    ]
+    assert set(turns) == {0, 1, 2, 3}
+    np.testing.assert_array_equal(upright["y"], turned["y"])
+
+
+def test_tensorboard_gets_the_numbers(monkeypatch, tmp_path):
+    written = []
+
+    class Writer:
+        def __init__(self, folder):
+            written.append(folder)
+
+        def add_scalar(self, *event):
+            written.append(event)
+
+        def close(self):
+            written.append("closed")
+
+    module = types.SimpleNamespace(SummaryWriter=Writer)
+    monkeypatch.setitem(sys.modules, "tensorboardX", module)
+    log = watch.Log(tmp_path / "metrics.jsonl", 0, tmp_path / "events")
+    log.write({"step": 3, "loss": 0.5})
+    log.close()
+    assert written == [str(tmp_path / "events"), ("loss", 0.5, 3), "closed"]
+    monkeypatch.setitem(sys.modules, "tensorboardX", None)
+    with pytest.raises(ImportError, match="pip install tensorboardX"):
+        watch.Log(tmp_path / "metrics.jsonl", 0, tmp_path / "events")
