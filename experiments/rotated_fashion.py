@@ -1,6 +1,6 @@
 """Rotated Fashion-MNIST: learned against built-in equivariance (Gruver et al., D.6).
 
-    python -m experiments.rotated_fashion            # about an hour of two quiet cores
+    python -m experiments.rotated_fashion            # an hour or more; not run yet
     python -m experiments.rotated_fashion --full     # 60,000 images, 20 epochs, 5 seeds
 
 Three networks of the same cost, trained on upright images and then fine-tuned on images

@@ -2,7 +2,7 @@
 
 Command: python -m experiments.train --config fashion_mnist
 Hardware: two CPU cores.
-Time: about an hour.
+Time: about an hour, by 0.31 s for a step of 64; not run to the end.
 Expected: circular consistency of exactly 1 at every evaluation.
 """
 
