@@ -4,7 +4,7 @@ Command: python -m experiments.train --config tuxpaint
 Hardware: two CPU cores.
 Time: not measured.
 Expected: an mASCC of exactly 1 at every evaluation, as the network cannot do otherwise;
-not run to the end.
+run for a few steps only.
 """
 
 from experiments.training import Config, DeepLab, Optimiser, TuxPaint
