@@ -51,12 +51,12 @@ def load(split: str, size: int = 96, *, folder: Path = DATA) -> Sources:
 
 
 def scenes(
-    sources: Sources, count: int, seed: int, *, size: int = 96
+    sources: Sources, count: int, seed: int, *, size: int = 96, wrap: bool = True
 ) -> tuple[np.ndarray, np.ndarray]:
     """Scenes ``[N, size, size, 3]`` in [0, 1] and labels ``[N, size, size]``.
 
     One to three objects lie on a part of a photograph; an object that crosses a border
-    goes on at the opposite one.
+    goes on at the opposite one, or with ``wrap=False`` is cut off there.
     """
     rng = np.random.default_rng(seed)
     x = np.empty((count, size, size, 3), np.float32)
@@ -68,7 +68,8 @@ def scenes(
         for _ in range(rng.integers(1, 4)):
             label = int(rng.integers(1, len(CLASSES)))
             choice = sources.objects[label - 1]
-            _place(image, labels, choice[rng.integers(len(choice))], label, rng)
+            stamp = choice[rng.integers(len(choice))]
+            _place(image, labels, stamp, label, rng, wrap)
     return x, y
 
 
@@ -78,6 +79,7 @@ def _place(
     stamp: np.ndarray,
     label: int,
     rng: np.random.Generator,
+    wrap: bool,
 ) -> None:
     from PIL import Image
 
@@ -87,17 +89,29 @@ def _place(
     pixels = np.asarray(picture, np.float32) / 255
     if rng.random() < 0.5:
         pixels = pixels[:, ::-1]
-    top, left = (rng.integers(n) for n in image.shape[:2])
-    rows, columns = np.meshgrid(
-        top + np.arange(pixels.shape[0]),
-        left + np.arange(pixels.shape[1]),
-        indexing="ij",
+    (rows, i), (columns, j) = (
+        _places(rng.integers(n), length, n, wrap)
+        for n, length in zip(image.shape[:2], pixels.shape[:2], strict=True)
     )
-    place = (rows % image.shape[0], columns % image.shape[1])
+    pixels, place = pixels[np.ix_(i, j)], np.ix_(rows, columns)
     alpha = pixels[..., 3:]
     image[place] = (1 - alpha) * image[place] + alpha * pixels[..., :3]
-    inside = alpha[..., 0] > 0.5
-    labels[place[0][inside], place[1][inside]] = label
+    labels[place] = np.where(alpha[..., 0] > 0.5, label, labels[place])
+
+
+def _places(
+    at: int, length: int, size: int, wrap: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Along one axis, pixels of the scene and the stamp's pixels that lie there.
+
+    A wrapping stamp begins at ``at``, another has its centre there.
+    """
+    own = np.arange(length)
+    if wrap:
+        return (at + own) % size, own
+    places = at - length // 2 + own
+    inside = (places >= 0) & (places < size)
+    return places[inside], own[inside]
 
 
 def _files(folder: Path) -> list[Path]:

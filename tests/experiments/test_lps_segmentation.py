@@ -2,17 +2,24 @@
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from experiments import stamps
-from experiments.lps_segmentation import METHODS, pack
-from experiments.lps_segmentation_report import PAPER, accuracy, consistent, unpacked
+from experiments.lps_segmentation import METHODS, STANDARD_METHODS, pack
+from experiments.lps_segmentation_report import (
+    PAPER,
+    PAPER_STANDARD,
+    consistent,
+    findings,
+    unpacked,
+)
 
 
 @pytest.fixture
 def sources():
     stamp = np.ones((10, 6, 4), np.float32)
     stamp[:3, :, 3] = 0
-    grounds = [np.zeros((40, 50, 3), np.float32)]
+    grounds = [np.zeros((100, 110, 3), np.float32)]
     return stamps.Sources(tuple([stamp] for _ in stamps.CLASSES[1:]), grounds)
 
 
@@ -27,6 +34,15 @@ def test_masks_are_where_the_objects_are_and_wrap_around(sources):
     assert any(m[0].any() and m[-1].any() for m in y)
     again = stamps.scenes(sources, 30, 0, size=32)
     np.testing.assert_array_equal(again[0], x)
+
+
+def test_without_wrapping_an_object_is_one_piece(sources):
+    def most_pieces(wrap):
+        _, y = stamps.scenes(sources, 60, 0, wrap=wrap)
+        return max(ndimage.label(labels > 0)[1] for labels in y)
+
+    assert most_pieces(wrap=False) <= 3  # the most objects of a scene
+    assert most_pieces(wrap=True) > 3
 
 
 def test_missing_stamps_are_told(tmp_path):
@@ -65,10 +81,28 @@ def test_accuracy_needs_pairs_clear_of_the_margin():
         (spread, "undecided at this size"),
         ([0.3], "undecided at this size"),
     ):
-        assert accuracy({"lps": lps, "x": runs("x", other)}, "x")["verdict"] == verdict
+        found = findings({"lps": lps, "x": runs("x", other)})
+        assert found["verdicts"]["LPS is as accurate as x"] == verdict
+
+
+def test_consistency_under_standard_shifts_is_compared_in_pairs():
+    lps = [
+        run | {"consistency": c}
+        for run, c in zip(runs("lps", [0.3, 0.3]), (0.96, 0.97), strict=True)
+    ]
+    for other, verdict in (
+        (0.9, "reappears"),
+        (1.03, "does not"),
+        (0.965, "undecided at this size"),
+    ):
+        rows = {"lps": lps, "x": runs("x", [0.3, 0.3], other)}
+        found = findings(rows, standard=True)
+        assert found["verdicts"]["LPS is more consistent than x"] == verdict
+        assert "LPS alone is fully consistent" not in found["verdicts"]
 
 
 def test_rows_are_the_papers_and_examples_come_back():
     assert set(METHODS) == set(PAPER)
+    assert set(STANDARD_METHODS) == set(PAPER_STANDARD)
     labels = np.random.default_rng(0).integers(0, 5, (2, 3, 8, 8))
     np.testing.assert_array_equal(unpacked({"examples": pack(labels)}, 8), labels)
