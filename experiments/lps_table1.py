@@ -55,7 +55,7 @@ def planned(seeds: int) -> Iterator[dict]:
         for seed in range(seeds):
             for down, antialias in methods:
                 yield {"down": down, "antialias": antialias, "seed": seed}
-    for antialias in ("tri3", "bin5", "rect2"):
+    for antialias in ("tri3", "bin5", "rect2", "adaptive3"):
         for down in ("lps", "aps", "lowpass"):
             if (down, antialias) != ("lowpass", "tri3"):
                 yield {"down": down, "antialias": antialias, "seed": 0}

@@ -3,7 +3,8 @@
     python -m experiments.lps_table1_report
 
 reads ``experiments/results/lps_table1.json``, complete or not, prints the table beside
-the paper's and draws ``experiments/results/lps_table1.png``.
+the paper's, writes the verdicts into the same file and draws
+``experiments/results/lps_table1.png``.
 """
 
 import argparse
@@ -14,6 +15,7 @@ import numpy as np
 from scipy import stats
 
 from eqnets import io
+from experiments.lie_common import DOES_NOT, REAPPEARS, UNDECIDED
 from experiments.lps_table1 import CHECKED, RESULTS, SETTINGS
 
 # Accuracy and C-Cons in percent: CIFAR-10, width 64, 250 epochs, five seeds.
@@ -30,6 +32,9 @@ PAPER = {
     ("lps", "rect2"): (94.69, 100),
     ("lps", "tri3"): (94.8, 100),
     ("lps", "bin5"): (94.49, 100),
+    ("lowpass", "adaptive3"): (93.17, 95.13),
+    ("aps", "adaptive3"): (94.42, 100),
+    ("lps", "adaptive3"): (94.57, 100),
 }
 MARGIN = 1.0  # percentage points of accuracy
 Cells = dict[tuple[str, str | None], list[dict]]
@@ -111,6 +116,34 @@ def answer(found: Cells) -> str:
     )
 
 
+def findings(found: Cells) -> dict[str, dict]:
+    """``verdicts`` and ``intervals``, in the words of the other experiments."""
+    words = {
+        "as accurate": REAPPEARS,
+        "less accurate": DOES_NOT,
+        "undecided": UNDECIDED,
+    }
+    exact = [r for runs in found.values() for r in runs if "shifts" in r]
+    still = all(r["consistency"] == 1 and not r["violations"] for r in exact)
+    question = "a selection on the block's input is as accurate"
+    result = {
+        "verdicts": {
+            question: UNDECIDED,
+            "no shift changes a label of APS and LPS": REAPPEARS if still else DOES_NOT,
+        },
+        "intervals": {},
+    }
+    if paired := paired_interval(found):
+        mean, width, _ = paired
+        result["verdicts"][question] = words.get(verdict(mean, width), UNDECIDED)
+        result["intervals"][question] = {
+            "mean": mean,
+            "low": mean - width,
+            "high": mean + width,
+        }
+    return result
+
+
 def draw(found: Cells, path: Path) -> None:
     """Every run as a point, accuracy over consistency, one colour per method."""
     from eqnets.report.style import new_figure, plain_axes
@@ -120,7 +153,7 @@ def draw(found: Cells, path: Path) -> None:
     axes = figure.subplots()
     plain_axes(axes, grid="both")
     methods = list(dict.fromkeys(down for down, _ in found))
-    markers = {None: "o", "rect2": "s", "tri3": "^", "bin5": "D"}
+    markers = {None: "o", "rect2": "s", "tri3": "^", "bin5": "D", "adaptive3": "v"}
     for i, method in enumerate(methods):
         for (down, antialias), runs in found.items():
             if down == method:
@@ -144,7 +177,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--results", type=Path, default=RESULTS)
     options = parser.parse_args()
-    runs = json.loads(options.results.read_text())["runs"]
+    record = json.loads(options.results.read_text())
+    runs = record["runs"]
     sizes = list(dict.fromkeys(tuple(run[name] for name in SETTINGS) for run in runs))
     for size in sizes:
         same = [run for run in runs if tuple(run[name] for name in SETTINGS) == size]
@@ -152,6 +186,10 @@ def main() -> None:
         print(", ".join(f"{name} {value}" for name, value in settings.items()))
         found = cells(same)
         print("\n".join(table(found)))
+        if size == sizes[0]:
+            record |= findings(found)
+            text = json.dumps(record, indent=1) + "\n"
+            io.atomic_write_text(options.results, text)
         suffix = "" if size == sizes[0] else "_" + "-".join(map(str, size))
         draw(found, options.results.with_name(f"{options.results.stem}{suffix}.png"))
 

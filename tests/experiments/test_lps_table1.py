@@ -4,7 +4,13 @@ import pytest
 
 from experiments import fashion_mnist
 from experiments.lps_table1 import finished, planned
-from experiments.lps_table1_report import cells, paired_interval, table, verdict
+from experiments.lps_table1_report import (
+    cells,
+    findings,
+    paired_interval,
+    table,
+    verdict,
+)
 
 
 def runs(**accuracies):
@@ -23,7 +29,7 @@ def runs(**accuracies):
 
 def test_the_question_comes_first_and_no_run_twice():
     every = [tuple(run.values()) for run in planned(3)]
-    assert len(set(every)) == len(every) == 23
+    assert len(set(every)) == len(every) == 26
     assert {down for down, *_ in every[:6]} == {"lps", "lps_input"}
 
 
@@ -41,6 +47,16 @@ def test_the_verdict_needs_an_interval_clear_of_the_margin():
     assert verdict(0.0, 0.9) == "as accurate"
     assert verdict(-2.0, 0.9) == "less accurate"
     assert verdict(0.0, 1.1) == verdict(-1.5, 0.9) == "undecided"
+
+
+def test_one_violation_is_enough_for_the_verdict_on_shifts():
+    found = cells(runs(lps=[0.8, 0.7], lps_input=[0.8, 0.7]))
+    for run in found["lps", None]:
+        run |= {"shifts": 1024, "violations": 0}
+    question = "no shift changes a label of APS and LPS"
+    assert findings(found)["verdicts"][question] == "reappears"
+    found["lps", None][1]["violations"] = 1
+    assert findings(found)["verdicts"][question] == "does not"
 
 
 def test_missing_data_and_results_are_told(tmp_path):
