@@ -11,7 +11,7 @@ import sys
 
 import numpy as np
 
-from benchmarks.solver import OURS, run, save
+from benchmarks.fresh_process import OURS, run, save
 
 GROWING = {
     "Z_n, V >> V, |G| = n": (

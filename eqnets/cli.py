@@ -70,7 +70,9 @@ def _run(arguments: list[str]) -> int:
     options = _parse(arguments)
     if options is None:  # the help was asked for, or nothing was
         return 0 if arguments else 2
-    return options.run(f"eqnets {shlex.join(arguments)}")
+    from eqnets import commands
+
+    return commands.run(options, f"eqnets {shlex.join(arguments)}")
 
 
 def _missing_extra() -> str:
@@ -94,14 +96,7 @@ def _parse(arguments: list[str]) -> Any:
             if {"-h", "--help"} & set(arguments):
                 streams.enter_context(contextlib.redirect_stdout(helped))
             return tyro.extras.subcommand_cli_from_dict(
-                {
-                    "measure": commands.Measure,
-                    "layerwise": commands.Layerwise,
-                    "maps": commands.Maps,
-                    "stitch": commands.Stitch,
-                    "consistency": commands.Consistency,
-                    "basis": commands.SolveBasis,
-                },
+                commands.COMMANDS,
                 args=arguments,
                 prog="eqnets",
                 description=DESCRIPTION,

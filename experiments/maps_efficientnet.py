@@ -22,7 +22,7 @@ import matplotlib
 import numpy as np
 
 from eqnets import functional, io, maps, models
-from eqnets.commands.fitting import layer_maps, predictions
+from eqnets.commands.maps import layer_maps, predictions
 
 from .maps_common import load, save, save_figure
 

@@ -201,13 +201,13 @@ class TestMeasure:
         np.testing.assert_allclose(means[0], means[1], rtol=1e-4)
 
     def test_actions_are_the_built_in_ones(self):
-        from eqnets.commands.measure import ACTIONS
+        from eqnets.commands.options import ACTIONS
 
         assert tuple(actions.standard()) == ACTIONS
 
     def test_models_are_the_pretrained_ones(self):
         from eqnets import models
-        from eqnets.commands.reporting import PRETRAINED
+        from eqnets.commands.options import PRETRAINED
 
         with pytest.raises(ValueError) as caught:
             models.load_pretrained("none")

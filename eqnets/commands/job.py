@@ -18,8 +18,8 @@ from eqnets import io, report
 
 from . import network
 from .errors import CommandError
+from .options import Reporting
 from .progress import Stages
-from .reporting import Reporting
 
 TOP = 5
 

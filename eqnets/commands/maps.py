@@ -1,78 +1,139 @@
-"""``eqnets maps``: its options, and the order in which things happen."""
+"""What ``eqnets maps`` computes, stage by stage."""
 
-import dataclasses
-import re
-from typing import Annotated
+from collections.abc import Callable
+from typing import Any
 
-import tyro
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
 
-from .errors import UsageError
+from eqnets import io, maps, report
+
+from . import network
+from .errors import CommandError
+from .job import versions
+from .options import Maps, parse_transform
 from .progress import Stages
-from .reporting import Outcome, Reporting
-
-#: Where EfficientNet-Lite is cut unless the command line says otherwise.
-LAYERS = ("stem", "blocks.2", "blocks.4", "blocks.8", "blocks.15", "head")
+from .reporting import Outcome, reported
 
 
-@dataclasses.dataclass(frozen=True)
-class Maps(Reporting):
-    """Find at which layer a network becomes invariant to a transformation.
+@reported
+def run(options: Maps, stages: Stages, command: str) -> Outcome:
+    """What undoing the transformation does at every layer."""
+    m = measure_maps(options, stages, command)
+    return Outcome(lambda: report.maps_page(m), m.to_json, report.maps_table(m))
 
-    At each layer the transformation is undone in feature space: by moving the sites
-    alone, and with channels mapped by least squares too. Prints how many labels change
-    and how much of the features stays unexplained; writes OUT/index.html and
-    OUT/results.json, both or none. Every second image fits the maps, the others count.
 
-    `eqnets maps vflip --out report`, `eqnets maps rotate:90`, `eqnets maps scale:0.7`
+def measure_maps(options: Maps, stages: Stages, command: str) -> report.MapsMeasurement:
+    """Everything the report shows.
 
-    Exit codes: 0 done, 1 failed, 2 wrong usage.
+    Raises:
+        CommandError: too few images, or a layer that cannot be cut or mapped.
     """
+    with stages.stage("reading the photographs"):
+        found = io.load_images(options.images) if options.images else None
+        names, photographs = found or io.sample_photographs()
+    if len(names) < 2:
+        raise CommandError("fitting and measuring take at least 2 images; there is 1")
+    with stages.stage(f"loading {options.model}"):
+        net = network.load(options.model, options.weights, size=options.size)
+        inputs = [net.input(p) for p in photographs]
+        if len({x.shape for x in inputs}) > 1:
+            raise CommandError("the preprocessing gives inputs of different shapes")
+        x = jnp.asarray(np.stack(inputs))
+    g = _transform(options.transform)
+    fit, tested = x[::2], x[1::2]
+    with stages.stage("classifying"):
+        labels = predictions(net.scores, tested, options.batch_size)
+        moved = predictions(net.scores, g.inverse(tested), options.batch_size)
+    rows = []
+    for layer in options.layers:
+        with stages.stage(f"the map behind {layer}"):
+            rows.append(_row(options, net, layer, (g, fit, tested, labels)))
+    return report.MapsMeasurement(
+        model=options.model,
+        transform=options.transform,
+        fitted=len(fit),
+        measured=tuple(names[1::2]),
+        size=tuple(x.shape[1:3]),
+        m=options.m,
+        transformed=float(np.mean(moved != labels)),
+        layers=tuple(rows),
+        settings=options.settings() | {"layers": ", ".join(options.layers)},
+        versions=versions(),
+        command=command,
+        seconds=stages.seconds,
+    )
 
-    transform: Annotated[str, tyro.conf.Positional]
-    """hflip, vflip, rotate:DEGREES, or scale:FACTOR."""
-    layers: Annotated[tuple[str, ...], tyro.conf.arg(metavar="PATH ...")] = LAYERS
-    """Layers to cut behind, such as blocks.3."""
-    m: int = 1
-    """Side of the filters; with few images 1, or there is too much to fit."""
-    lam: float = 1e-3
-    """Weight of |F|^2 per site in the regression."""
 
-    def measured(self, stages: Stages, command: str) -> Outcome:
-        """What undoing the transformation does at every layer."""
-        from eqnets import report
-
-        from . import fitting
-
-        m = fitting.measure_maps(self, stages, command)
-        return Outcome(lambda: report.maps_page(m), m.to_json, report.maps_table(m))
-
-    def check(self) -> None:
-        """Find what is wrong with the options alone.
-
-        Raises:
-            UsageError: something is.
-        """
-        super().check()
-        parse_transform(self.transform)
-        if not self.layers or len(set(self.layers)) < len(self.layers):
-            raise UsageError("--layers needs at least one layer, and each once")
-        if self.lam < 0:
-            raise UsageError(f"--lam is not negative; got {self.lam}")
-        self.check_positive("m")
+def _transform(text: str) -> maps.AffineMap:
+    name, value = parse_transform(text)
+    if name in ("hflip", "vflip"):
+        return maps.flip("x" if name == "hflip" else "y")
+    # Beyond the border the image goes on, mirrored: black corners would be learned.
+    made = maps.rotate if name == "rotate" else maps.scale
+    return made(value, boundary="reflect")
 
 
-def parse_transform(text: str) -> tuple[str, float | None]:
-    """A transformation's name and its number, None for flips.
+def _row(
+    options: Maps, net: network.Network, layer: str, data: tuple[Any, ...]
+) -> report.LayerMaps:
+    chosen = {"m": options.m, "lam": options.lam, "batch_size": options.batch_size}
+    try:
+        return layer_maps(net.scores, layer, *data, **chosen)
+    except (ValueError, TypeError) as error:
+        raise CommandError(str(error)) from error
 
-    >>> parse_transform("rotate:90"), parse_transform("hflip")
-    (('rotate', 90.0), ('hflip', None))
+
+def layer_maps(
+    scores: Callable[[Array], Array],
+    layer: str,
+    g: maps.AffineMap,
+    x: Array,
+    tested: Array,
+    labels: np.ndarray,
+    *,
+    batch_size: int = 8,
+    **options: Any,
+) -> report.LayerMaps:
+    """Fit M_g at a layer to images ``x`` and measure it on ``tested``.
+
+    Args:
+        scores: the network, to logits.
+        layer: where it is cut.
+        g: the transformation.
+        x: images ``[n, H, W, C]``.
+        tested: other images.
+        labels: what the network takes these for.
+        batch_size: images at a time.
+        **options: of `maps.fit_equivariance`.
     """
-    if text in ("hflip", "vflip"):
-        return text, None
-    found = re.fullmatch(r"(rotate|scale):([-+]?\d*\.?\d+)", text)
-    if not found or (found[1] == "scale" and float(found[2]) <= 0):
-        raise UsageError(
-            f"unknown transformation {text!r}; known: hflip, vflip, rotate:DEGREES, "
-            "scale:FACTOR (above 0)"
-        )
-    return found[1], float(found[2])
+    step = batch_size
+    cut = maps.cut(scores, layer, x=x[:step])
+    fit = maps.fit_equivariance(cut, g, x, batch_size=step, **options)
+    made: dict[str, list[np.ndarray]] = {"permuted": [], "mapped": []}
+    rest, spread = dict.fromkeys(made, 0.0), 0.0
+    features = [cut.phi(tested[i : i + step]) for i in range(0, len(tested), step)]
+    channels = tuple(range(features[0].ndim - 1))
+    mean = sum(f.sum(channels) for f in features) / sum(
+        f[..., 0].size for f in features
+    )
+    for i, target in enumerate(features):
+        source = cut.phi(g.inverse(tested[i * step : (i + 1) * step]))
+        spread += float(jnp.sum((target - mean) ** 2))
+        for kind, moved in (("permuted", fit.permute(source)), ("mapped", fit(source))):
+            made[kind].append(np.asarray(cut.psi(moved).argmax(-1)))
+            rest[kind] += float(jnp.sum((moved - target) ** 2))
+    changed = {k: float(np.mean(np.concatenate(v) != labels)) for k, v in made.items()}
+    if not spread > 0:
+        raise ValueError(f"the features of {layer!r} are the same for all images")
+    fvu = {f"{k}_fvu": v / spread for k, v in rest.items()}
+    return report.LayerMaps(layer, tuple(features[0].shape[1:]), **changed, **fvu)
+
+
+def predictions(
+    scores: Callable[[Array], Array], x: Float[Array, "b h w c"], step: int
+) -> np.ndarray:
+    """The likeliest class of every image."""
+    parts = [scores(x[i : i + step]) for i in range(0, len(x), step)]
+    return np.concatenate([np.asarray(p.argmax(-1)) for p in parts])

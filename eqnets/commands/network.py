@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Array, Float, UInt8
 
 from .errors import CommandError, unknown
-from .reporting import PRETRAINED
+from .options import PRETRAINED
 
 
 @dataclasses.dataclass(frozen=True)

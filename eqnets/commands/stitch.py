@@ -1,127 +1,146 @@
-"""``eqnets stitch``: its options, and the order in which things happen."""
+"""What ``eqnets stitch`` computes, stage by stage."""
 
-import dataclasses
-import re
-from pathlib import Path
-from typing import Annotated
+from collections.abc import Callable
+from typing import Any
 
-import tyro
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
 
-from .errors import UsageError
+from eqnets import maps, report
+
+from . import compiling, labelled, network
+from .errors import CommandError
+from .job import compiled, versions
+from .maps import predictions
+from .options import Stitch, parse_constraint
 from .progress import Stages
-from .reporting import Outcome, Reporting, check_model
+from .reporting import Outcome, reported
 
-#: Where EfficientNet-Lite is cut unless the command line says otherwise.
-LAYERS = ("blocks.6", "blocks.9", "blocks.10")
+#: Random crops of each sample photograph, of which there are few.
+CROPS = 4
+#: Images to fit to and to measure on: fewer say nothing.
+LEAST = 2
 
 
-@dataclasses.dataclass(frozen=True)
-class Stitch(Reporting):
-    """Find which layers of one network hold what the layers of another do.
+@reported
+def run(options: Stitch, stages: Stages, command: str) -> Outcome:
+    """Every stitch, and the controls."""
+    with compiling.kept(options.cache):
+        covering, m = measure_stitches(options, stages, command)
+    return Outcome(lambda: report.stitch_page(m), m.to_json, str(covering))
 
-    Runs the front of one network, the donor, into the rest of another, the receiver
-    (--model), through filters fitted by least squares. Prints the error of every such
-    stitch and the variance that it leaves unexplained, never without the controls: the
-    donor's features as they are, a donor without its training, noise that knows the
-    label, and noise. Writes OUT/index.html and OUT/results.json, both or none. Every
-    second image fits the filters, the others are measured on.
 
-    `eqnets stitch --model nets.py:big --donor nets.py:small --images data.npz --layers
-    c3 c5 --donor-layers c2 c4`, or a folder of images with `--labels labels.csv`. A
-    network of your own is a Python function without arguments that returns it, as for
-    `eqnets measure`. Both see the same images.
+def measure_stitches(
+    options: Stitch, stages: Stages, command: str
+) -> tuple[maps.Covering, report.StitchMeasurement]:
+    """The covering with its controls, and everything the report shows.
 
-    Exit codes: 0 done, 1 failed, 2 wrong usage.
+    Raises:
+        CommandError: too few images, or layers that cannot be cut or stitched.
     """
-
-    donor: Annotated[str | None, tyro.conf.arg(metavar="MODEL")] = None
-    """The network whose front is used; the receiver itself if left out."""
-    donor_weights: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
-    """Weights to load instead of the donor's own."""
-    layers: Annotated[tuple[str, ...], tyro.conf.arg(metavar="PATH ...")] = LAYERS
-    """Layers of the receiver to cut behind, such as blocks.3."""
-    donor_layers: Annotated[tuple[str, ...], tyro.conf.arg(metavar="PATH ...")] = ()
-    """Layers of the donor; those of the receiver if left out."""
-    untrained: Annotated[str | None, tyro.conf.arg(metavar="MODEL")] = None
-    """The donor without its training, for a network whose weights cannot be found and
-    drawn anew: one that is neither Flax NNX nor bound Linen."""
-    images: Annotated[Path | None, tyro.conf.arg(metavar="PATH")] = None
-    """Folder of images, or an .npz with x [n, H, W, C] and perhaps y [n]: floats, taken
-    as they are. The photographs that scikit-image ships if left out."""
-    labels: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
-    """Lines `file name,class number`; what the receiver itself says if left out."""
-    crops: int | None = None
-    """Random crops of each photograph, as more images; 4 of those of scikit-image, and
-    1, the photograph as it is, of others, if left out."""
-    kernel: int = 1
-    """Side of the filters; odd."""
-    constraint: str | None = None
-    """permutation, orthogonal, low_rank:RANK, or sparse:CHANNELS; any if left out."""
-    steps: int = 0
-    """Steps of fine-tuning the filters on the labels, behind the closed form."""
-    seeds: int = 1
-    """Repetitions with other untrained donors, noise and fine-tuning."""
-    seed: int = 0
-    """Seed of all that is random, from 0 to 2^32 - 1."""
-    cache: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
-    """A folder that keeps compiled programs between runs; eqnets/compiled in the user's
-    cache directory if left out."""
-
-    def measured(self, stages: Stages, command: str) -> Outcome:
-        """Every stitch, and the controls."""
-        from eqnets import report
-
-        from . import compiling, stitching
-
-        with compiling.kept(self.cache):
-            covering, m = stitching.measure_stitches(self, stages, command)
-        return Outcome(lambda: report.stitch_page(m), m.to_json, str(covering))
-
-    def check(self) -> None:
-        """Find what is wrong with the options alone.
-
-        Raises:
-            UsageError: something is.
-        """
-        super().check()
-        if self.donor is not None:
-            check_model(self.donor, self.donor_weights)
-        elif self.donor_weights is not None:
-            raise UsageError("--donor-weights needs a --donor to put them in")
-        if self.untrained is not None:
-            check_model(self.untrained, None)
-        for option, layers in (("layers", self.layers), ("donor-layers", self.cut_at)):
-            if not layers or len(set(layers)) < len(layers):
-                raise UsageError(f"--{option} needs at least one layer, and each once")
-        self.check_seed(self.seed)
-        self.check_positive("crops", "kernel", "seeds")
-        if self.kernel % 2 == 0 or self.steps < 0:
-            raise UsageError(
-                f"--kernel is odd and --steps not negative; got {self.kernel}, "
-                f"{self.steps}"
-            )
-        kind, _ = parse_constraint(self.constraint)
-        if kind not in (None, "sparse") and self.kernel > 1:
-            raise UsageError(f"--constraint {kind} is for --kernel 1")
-
-    @property
-    def cut_at(self) -> tuple[str, ...]:
-        """The donor's layers."""
-        return self.donor_layers or self.layers
-
-
-def parse_constraint(text: str | None) -> tuple[str | None, int | None]:
-    """A constraint's name and its number, None for those without.
-
-    >>> parse_constraint("sparse:5"), parse_constraint("orthogonal")
-    (('sparse', 5), ('orthogonal', None))
-    """
-    if text in (None, "permutation", "orthogonal"):
-        return text, None
-    found = re.fullmatch(r"(low_rank|sparse):(\d+)", text)
-    if not found or int(found[2]) < 1:
-        raise UsageError(
-            f"unknown constraint {text!r}; known: permutation, orthogonal, "
-            "low_rank:RANK, sparse:CHANNELS (at least 1)"
+    receiver, donor = _networks(options, stages)
+    with stages.stage("reading the images"):
+        crops = options.crops or (CROPS if options.images is None else 1)
+        images, files = options.images, options.labels
+        data = labelled.read(images, files, receiver, crops=crops, seed=options.seed)
+    x, labels = jnp.asarray(data.x), data.labels
+    if labels is None:
+        with stages.stage("classifying"):
+            scores = compiled(receiver, min(options.batch_size, len(x)))
+            labels = predictions(scores, x, options.batch_size)
+    # Crops of one photograph are never on both sides.
+    sides = [np.flatnonzero(data.source % 2 == side) for side in (0, 1)]
+    if min(map(len, sides)) < LEAST:
+        raise CommandError(
+            f"fitting and measuring take at least {2 * LEAST} images; there are "
+            f"{len(x)}"
         )
-    return found[1], int(found[2])
+    fit, test = ((x[rows], labels[rows]) for rows in sides)
+    made = _covering(options, (donor, receiver), fit, test, stages)
+    return made, report.StitchMeasurement(
+        receiver=options.model,
+        donor=options.donor or options.model,
+        layers=made.layers_b,
+        donor_layers=made.layers_a,
+        fitted=len(fit[1]),
+        measured=len(test[1]),
+        size=tuple(x.shape[1:3]),
+        labels_given=data.labels is not None,
+        clean=made.clean,
+        errors=made.errors,
+        fvus=made.fvus,
+        flagged=made.flagged,
+        controls={
+            name: report.StitchControl(c.error, c.fvu)
+            for name, c in made.controls.items()
+        },
+        settings=options.settings("model", "donor", "layers", "donor_layers", "seed")
+        | {"crops": crops},
+        versions=versions(),
+        command=command,
+        seed=options.seed,
+        seconds=stages.seconds,
+    )
+
+
+def _networks(
+    options: Stitch, stages: Stages
+) -> tuple[network.Network, network.Network]:
+    with stages.stage(f"loading {options.model}"):
+        receiver = network.load(options.model, options.weights, size=options.size)
+    if options.donor is None:
+        return receiver, receiver
+    with stages.stage(f"loading {options.donor}"):
+        return receiver, network.load(
+            options.donor, options.donor_weights, size=options.size
+        )
+
+
+def _covering(
+    options: Stitch,
+    networks: tuple[network.Network, network.Network],
+    fit: tuple[Array, np.ndarray],
+    test: tuple[Array, np.ndarray],
+    stages: Stages,
+) -> maps.Covering:
+    donor, receiver = networks
+    kind, k = parse_constraint(options.constraint)
+    a, b = options.cut_at, options.layers
+    total = options.seeds * len(b) * (2 * len(a) + 2)
+    with stages.stage("stitching, controls included", total) as advance:
+        try:
+            return maps.covering_matrix(
+                donor.scores,
+                receiver.scores,
+                a,
+                b,
+                *fit,
+                test=test,
+                seeds=options.seeds,
+                key=jax.random.key(options.seed),
+                random_donor=_untrained(options),
+                batch_size=options.batch_size,
+                progress=advance,
+                kernel=options.kernel,
+                steps=options.steps,
+                constraint=None if kind is None else maps.Constraint(kind, k),
+            )
+        except TypeError as error:
+            if options.untrained is None and "drawn anew" in str(error):
+                raise CommandError(
+                    f"{donor.name} has no parameters that can be drawn anew for the "
+                    "control; name a function that returns it without its training "
+                    "with --untrained"
+                ) from error
+            raise CommandError(str(error)) from error
+        except ValueError as error:
+            raise CommandError(str(error)) from error
+
+
+def _untrained(options: Stitch) -> Callable[[Array], Any] | None:
+    if options.untrained is None:
+        return None
+    found = network.load(options.untrained, None, size=options.size).scores
+    return lambda key: found

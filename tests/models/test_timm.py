@@ -8,7 +8,7 @@ import torch_nets
 from flax import nnx
 
 from eqnets import actions, functional, io, measure, models
-from eqnets.commands import errors, network, reporting
+from eqnets.commands import errors, network, options
 from eqnets.models.fill import arrays_of, fill
 from eqnets.models.torch_names import timm_source
 
@@ -266,7 +266,7 @@ def test_the_commands_take_a_name_and_a_file(family, tmp_path, monkeypatch):
     name = NAMES[family]
     recipe = models.TIMM[name]._replace(make=lambda k, rngs: make(rngs), side=size[0])
     monkeypatch.setitem(models.TIMM, name, recipe)
-    reporting.check_model(name, tmp_path / "weights.safetensors")
+    options.check_model(name, tmp_path / "weights.safetensors")
     found = network.load(name, tmp_path / "weights.safetensors", size=9)
     assert found.class_names is None  # three classes are not ImageNet's
     photograph = np.zeros((2 * size[0], 3 * size[0], 3), np.uint8)
@@ -278,7 +278,7 @@ def test_the_commands_take_a_name_and_a_file(family, tmp_path, monkeypatch):
 
 def test_a_name_without_a_file_is_refused(tmp_path):
     with pytest.raises(errors.UsageError, match="resnet50, needs --weights FILE"):
-        reporting.check_model("resnet34", None)
+        options.check_model("resnet34", None)
     with pytest.raises(errors.UsageError, match="did you mean 'resnet34'"):
         network.load("resnet_34", tmp_path / "weights.safetensors", size=9)
 
