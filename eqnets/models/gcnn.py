@@ -81,7 +81,11 @@ class GroupConv(nnx.Module):
 
 
 class GCNN(nnx.Module):
-    """Group convolutions, a mean over pixels and group elements, a dense head."""
+    """Group convolutions, normalised by field; means over pixels and group elements.
+
+    A field's statistics are shared by its group elements, so that normalisation
+    commutes with the group; so do means over squares of pixels that tile the image.
+    """
 
     def __init__(
         self,
@@ -90,6 +94,7 @@ class GCNN(nnx.Module):
         classes: int,
         widths: Sequence[int],
         size: int,
+        pool: int,
         rngs: nnx.Rngs,
     ):
         group = point_group(kind, size)
@@ -98,14 +103,34 @@ class GCNN(nnx.Module):
         self.layers = nnx.List(
             GroupConv(a, b, size, rngs=rngs) for a, b in itertools.pairwise(fields)
         )
-        self.width = widths[-1]
+        self.norms = nnx.List(
+            nnx.BatchNorm(w, axis=-2, momentum=0.9, rngs=rngs) for w in widths
+        )
+        self.width, self.pool = widths[-1], pool
         self.head = nnx.Linear(self.width, classes, rngs=rngs)
 
-    def features(self, x: Float[AnyArray, "b h w c"]) -> Float[Array, "b h w f"]:
-        """Equivariant feature maps ``[B, H, W, width |H|]``."""
-        for layer in self.layers:
-            x = jax.nn.relu(layer(x))
+    def features(self, x: Float[AnyArray, "b h w c"]) -> Float[Array, "b h_ w_ f"]:
+        """Equivariant feature maps, ``[B, h, w, width |H|]``."""
+        x = jnp.asarray(x)
+        self._check_size(x)
+        for i, (layer, norm) in enumerate(zip(self.layers, self.norms, strict=True)):
+            if i and self.pool > 1:
+                b, h, w, c = x.shape
+                k = self.pool
+                x = x.reshape(b, h // k, k, w // k, k, c).mean((2, 4))
+            x = layer(x)
+            fields = x.reshape(*x.shape[:-1], norm.num_features, -1)
+            x = jax.nn.relu(norm(fields)).reshape(x.shape)
         return x
+
+    def _check_size(self, x: Array) -> None:
+        stride = self.pool ** (len(self.layers) - 1)
+        if any(n % stride for n in x.shape[1:3]):
+            raise ValueError(
+                f"{len(self.layers)} layers with pool={self.pool} need images whose "
+                f"sides are multiples of {stride}, got {x.shape[1]} x {x.shape[2]}: "
+                "squares that do not tile the image would not turn with it"
+            )
 
     def __call__(
         self,
@@ -127,9 +152,13 @@ def gcnn(
     channels: int = 1,
     widths: Sequence[int] = (8, 8, 8),
     size: int = 3,
+    pool: int = 1,
     rngs: nnx.Rngs,
 ) -> GCNN:
     """An image classifier invariant to shifts, and to turns and mirror images.
+
+    With ``pool`` above 1 the invariance to turns and mirror images stays exact, and
+    that to shifts holds for multiples of ``pool ** (len(widths) - 1)`` pixels.
 
     Args:
         kind: ``"z2"``, ``"p4"`` or ``"p4m"``.
@@ -137,10 +166,16 @@ def gcnn(
         channels: of the images.
         widths: regular feature maps of each layer.
         size: the odd width of the filters.
+        pool: between two layers, each square of so many pixels becomes its mean.
         rngs: initialises the parameters.
+
+    Raises:
+        ValueError: an unknown kind, or a size or pool that does not fit.
 
     >>> net = gcnn("p4", 10, widths=(2, 2), rngs=nnx.Rngs(0))
     >>> net(jnp.ones((1, 8, 8, 1))).shape
     (1, 10)
     """
-    return GCNN(kind, channels, num_classes, tuple(widths), size, rngs)
+    if pool < 1:
+        raise ValueError(f"pool must be at least 1 (no pooling), got {pool}")
+    return GCNN(kind, channels, num_classes, tuple(widths), size, pool, rngs)

@@ -114,6 +114,7 @@ class GCNN(Architecture):
 
     kind: Literal["p4", "p4m", "z2"] = "p4"
     widths: tuple[int, ...] = (8, 16, 16)
+    pool: int = 1
 
     def build(self, spec: Spec, rngs: nnx.Rngs, dtype: Any = None) -> nnx.Module:
         """A group-convolutional network."""
@@ -123,6 +124,7 @@ class GCNN(Architecture):
             spec.outputs,
             channels=spec.shape[-1],
             widths=self.widths,
+            pool=self.pool,
             rngs=rngs,
         )
 

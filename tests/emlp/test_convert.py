@@ -106,6 +106,8 @@ def test_integration_of_a_known_flow():
 def test_image_networks_are_invariant(kind, group):
     net = models.gcnn(kind, 3, channels=2, widths=(2, 2), rngs=nnx.Rngs(0))
     x = np.asarray(jax.random.normal(KEY, (2, 6, 6, 2)))
+    net(3 * x + 1)  # statistics of a batch
+    net = nnx.view(net, use_running_average=True)
     y = jax.jit(lambda v: net(v))(x)
     rep = reps.vector(group)
     for key in jax.random.split(KEY, 4):
@@ -115,6 +117,23 @@ def test_image_networks_are_invariant(kind, group):
         np.testing.assert_allclose(net(moved), y, atol=1e-5)
     other = np.asarray(net(x[:, :, ::-1].swapaxes(1, 2)))
     assert (np.abs(other - y).max() < 1e-5) == (kind != "z2")
+
+
+def test_pooling_keeps_turns_and_gives_up_single_shifts():
+    net = models.gcnn("p4m", 3, widths=(2, 3, 2), pool=2, rngs=nnx.Rngs(0))
+    x = jax.random.normal(KEY, (3, 8, 12, 1))
+    y = net(x)  # normalised by the batch, as in training
+    for moved, exact in (
+        (jnp.rot90(x, 1, (1, 2)), True),
+        (x[:, ::-1], True),
+        (jnp.roll(x, (4, -4), (1, 2)), True),
+        (jnp.roll(x, 1, 1), False),
+    ):
+        assert (np.abs(net(moved) - y).max() < 1e-5) == exact
+    with pytest.raises(ValueError, match="multiples of 4, got 8 x 10"):
+        net(x[:, :, :10])
+    with pytest.raises(ValueError, match="pool must be at least 1"):
+        models.gcnn("p4", 3, pool=0, rngs=nnx.Rngs(0))
 
 
 def test_filters_have_the_weights_of_a_group_convolution():
