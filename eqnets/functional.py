@@ -30,6 +30,16 @@ class Pure(NamedTuple):
             a new one for each call would be compiled for each call.
         params: what training changes (``nnx.Param``, or Linen's ``"params"``).
         state: every other array: batch statistics, fixed filters, random keys.
+
+    >>> import jax.numpy as jnp
+    >>> from flax import nnx
+    >>> from eqnets import functional
+    >>> net = nnx.BatchNorm(3, rngs=nnx.Rngs(0))
+    >>> apply, params, state = functional.pure(net)
+    >>> sorted(params), sorted(state)
+    (['bias', 'scale'], ['mean', 'var'])
+    >>> apply(params, state, jnp.ones((2, 3))).shape
+    (2, 3)
     """
 
     apply: Callable[..., Any]
@@ -45,6 +55,14 @@ def evaluation(model: Any) -> nnx.Module:
 
     Raises:
         TypeError: ``model`` is not an NNX module.
+
+    >>> import jax.numpy as jnp
+    >>> from flax import nnx
+    >>> from eqnets import functional
+    >>> net = nnx.Dropout(0.5, rngs=nnx.Rngs(0))
+    >>> x = jnp.ones((4, 4))
+    >>> bool((functional.evaluation(net)(x) == x).all()), bool((net(x) == x).all())
+    (True, False)
     """
     if not isinstance(model, nnx.Module):
         raise TypeError(
@@ -65,6 +83,15 @@ def named(model: nnx.Module) -> nnx.Module:
 
     Raises:
         TypeError: ``model`` is not an NNX module.
+
+    >>> import jax
+    >>> import jax.numpy as jnp
+    >>> from flax import nnx
+    >>> from eqnets import functional
+    >>> net = functional.named(nnx.Sequential(nnx.Linear(2, 2, rngs=nnx.Rngs(0))))
+    >>> trace = jax.make_jaxpr(net)(jnp.ones((1, 2)))
+    >>> sorted({str(e.source_info.name_stack) for e in trace.eqns})
+    ['@layers/0']
     """
     view = evaluation(model)
     # Deeper parts first would give a shared part its longest path.
@@ -152,6 +179,14 @@ def reinitialized(model: Any, key: jax.Array) -> Any:
 
     Raises:
         TypeError: ``model`` is not a Flax module, or not bound.
+
+    >>> import jax
+    >>> from flax import nnx
+    >>> from eqnets import functional
+    >>> net = nnx.Linear(3, 2, rngs=nnx.Rngs(0))
+    >>> new = functional.reinitialized(net, jax.random.key(1))
+    >>> new.kernel.shape, bool((new.kernel[...] != net.kernel[...]).all())
+    ((3, 2), True)
     """
     if isinstance(model, nnx.Module):
         graph, params, stats, rest = nnx.split(model, nnx.Param, nnx.BatchStat, ...)

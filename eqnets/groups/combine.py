@@ -56,6 +56,13 @@ def direct_product(G: MatrixGroup, H: MatrixGroup) -> MatrixGroup:
     For permutation groups this is the product action on pairs: Z_n x Z_n acts on
     n x n pixels. For independent actions on separate vectors use `block_product`, or
     `MatrixGroup.factor` and representations of both.
+
+    Matrices are ``[G.d H.d, G.d H.d]``.
+
+    >>> from eqnets import groups
+    >>> pixels = groups.direct_product(groups.cyclic(2), groups.cyclic(3))
+    >>> pixels == groups.translations(2, 3)
+    True
     """
     name = f"{G} x {H}"
     one_g, one_h = np.eye(G.d), np.eye(H.d)
@@ -78,7 +85,15 @@ def direct_product(G: MatrixGroup, H: MatrixGroup) -> MatrixGroup:
 
 
 def block_product(G: MatrixGroup, H: MatrixGroup) -> MatrixGroup:
-    """G x H on R^(G.d + H.d): g on the first coordinates, h on the others."""
+    """G x H on R^(G.d + H.d): g on the first coordinates, h on the others.
+
+    Matrices are ``[G.d + H.d, G.d + H.d]``.
+
+    >>> from eqnets import groups, reps
+    >>> V = reps.vector(groups.block_product(groups.SO(3), groups.SO(2)))
+    >>> V.size, reps.equivariant_basis(V >> V).rank  # 1 for SO(3), 2 for SO(2)
+    (5, 3)
+    """
     n = G.d + H.d
     left = embed(G, n, range(G.d))
     right = embed(H, n, range(G.d, n))

@@ -7,22 +7,49 @@ from eqnets.groups.checks import count
 
 
 def trivial(n: int) -> MatrixGroup:
-    """The group with one element, on R^n: every vector is invariant."""
+    """The group with one element, on R^n: every vector is invariant.
+
+    Acts on ``[n]``; with it `reps` and `nn` solve the unconstrained problem too.
+
+    Raises:
+        TypeError, ValueError: ``n`` is not a positive integer.
+
+    >>> from eqnets import groups, reps
+    >>> V = reps.vector(groups.trivial(3))
+    >>> reps.equivariant_basis(V >> V).rank  # all 3 x 3 matrices
+    9
+    """
     n = count(n, "n")
     return MatrixGroup.from_permutations(np.zeros((0, n), int), name=f"trivial({n})")
 
 
 def SO(n: int) -> MatrixGroup:
-    """Rotations of R^n.
+    """SO(n): rotations of R^n, matrices ``[n, n]``; the algebra is in radians.
 
-    >>> SO(3)
+    Raises:
+        TypeError, ValueError: ``n`` is not a positive integer.
+
+    >>> from eqnets import groups, reps
+    >>> groups.SO(3)
     <MatrixGroup SO(3): d=3, 0 discrete and 3 Lie generators>
+    >>> V = reps.vector(groups.SO(3))
+    >>> reps.equivariant_basis(V * V >> V).rank  # the cross product
+    1
     """
     return SOpq(count(n, "n"), 0)._renamed(f"SO({n})")
 
 
 def O(n: int) -> MatrixGroup:  # noqa: E743 - the name of the orthogonal group
-    """Rotations and reflections of R^n."""
+    """O(n): rotations and reflections of R^n, matrices ``[n, n]``.
+
+    Raises:
+        TypeError, ValueError: ``n`` is not a positive integer.
+
+    >>> from eqnets import groups, reps
+    >>> V = reps.vector(groups.O(3))
+    >>> reps.equivariant_basis(V * V >> V).rank  # a mirror reverses the cross product
+    0
+    """
     return Opq(count(n, "n"), 0)._renamed(f"O({n})")
 
 
@@ -32,12 +59,36 @@ def SOpq(p: int, q: int) -> MatrixGroup:
     Args:
         p: number of coordinates of the first sign, which come first.
         q: number of coordinates of the other sign.
+
+    Raises:
+        TypeError, ValueError: ``p`` or ``q`` is no integer, negative, or both are 0.
+
+    >>> from eqnets import groups, reps
+    >>> V = reps.vector(groups.SOpq(1, 1))  # boosts of a line
+    >>> reps.equivariant_basis(V * V).dense().shape  # x^2 - y^2 and the oriented area
+    (4, 2)
     """
     return MatrixGroup(lie_algebra=_so_algebra(p, q), name=f"SO+({p},{q})")
 
 
 def Opq(p: int, q: int) -> MatrixGroup:
-    """All isometries of the form of signature (p, q), reflections included."""
+    """All isometries of the form of signature (p, q), reflections included.
+
+    Args:
+        p: number of coordinates of the first sign, which come first.
+        q: number of coordinates of the other sign.
+
+    Raises:
+        TypeError, ValueError: ``p`` or ``q`` is no integer, negative, or both are 0.
+
+    >>> import jax
+    >>> from eqnets import groups
+    >>> g = groups.Opq(1, 2).sample(jax.random.key(0))
+    >>> import numpy as np
+    >>> form = np.diag([1, -1, -1])
+    >>> bool(np.allclose(g.T @ form @ g, form))
+    True
+    """
     flips = [_flip(p + q, 0)] if p else []
     if q:
         flips.append(_flip(p + q, p))
@@ -47,12 +98,32 @@ def Opq(p: int, q: int) -> MatrixGroup:
 
 
 def lorentz() -> MatrixGroup:
-    """The full Lorentz group O(1, 3): boosts, rotations, time and space reversal."""
+    """The full Lorentz group O(1, 3): boosts, rotations, time and space reversal.
+
+    Time is the first of the four coordinates, in units where the speed of light is 1.
+
+    >>> from eqnets import groups, reps
+    >>> V = reps.vector(groups.lorentz())
+    >>> metric = reps.equivariant_basis(V * V).dense().reshape(4, 4)
+    >>> (metric / metric[0, 0]).round(6).diagonal().tolist()
+    [1.0, -1.0, -1.0, -1.0]
+    """
     return Opq(1, 3)
 
 
 def SU(n: int) -> MatrixGroup:
-    """Unitary matrices of determinant one, on C^n."""
+    """Unitary matrices of determinant one, on C^n.
+
+    Representations are complex, and so are their bases and ranks.
+
+    Raises:
+        TypeError, ValueError: ``n`` is not a positive integer.
+
+    >>> from eqnets import groups, reps
+    >>> V = reps.vector(groups.SU(3))
+    >>> [reps.equivariant_basis(W).rank for W in (V >> V, V**3)]  # trace, determinant
+    [1, 1]
+    """
     n = count(n, "n")
     diagonal = np.zeros((n - 1, n, n), complex)
     for i in range(n - 1):
@@ -63,7 +134,18 @@ def SU(n: int) -> MatrixGroup:
 
 
 def U(n: int) -> MatrixGroup:
-    """Unitary matrices, on C^n."""
+    """Unitary matrices, on C^n.
+
+    Representations are complex, and so are their bases and ranks.
+
+    Raises:
+        TypeError, ValueError: ``n`` is not a positive integer.
+
+    >>> from eqnets import groups, reps
+    >>> V = reps.vector(groups.U(3))
+    >>> [reps.equivariant_basis(W).rank for W in (V >> V, V**3)]  # no determinant
+    [1, 0]
+    """
     n = count(n, "n")
     diagonal = np.zeros((n, n, n), complex)
     diagonal[np.arange(n), np.arange(n), np.arange(n)] = 1j
@@ -73,7 +155,16 @@ def U(n: int) -> MatrixGroup:
 
 
 def SL(n: int) -> MatrixGroup:
-    """Real matrices of determinant one."""
+    """Real matrices of determinant one.
+
+    Raises:
+        TypeError, ValueError: ``n`` is not a positive integer.
+
+    >>> from eqnets import groups, reps
+    >>> V = reps.vector(groups.SL(2))
+    >>> reps.equivariant_basis(V * V).rank  # the area of two vectors
+    1
+    """
     n = count(n, "n")
     units = _units(n, [(i, j) for i in range(n) for j in range(n) if i != j])
     diagonal = np.zeros((n - 1, n, n))
@@ -83,14 +174,37 @@ def SL(n: int) -> MatrixGroup:
 
 
 def GL(n: int) -> MatrixGroup:
-    """Invertible real matrices, of either sign of the determinant."""
+    """Invertible real matrices, of either sign of the determinant.
+
+    Raises:
+        TypeError, ValueError: ``n`` is not a positive integer.
+
+    >>> from eqnets import groups, reps
+    >>> V = reps.vector(groups.GL(2))
+    >>> [reps.equivariant_basis(W).rank for W in (V * V, V >> V)]  # V and V* differ
+    [0, 1]
+    """
     n = count(n, "n")
     units = _units(n, [(i, j) for i in range(n) for j in range(n)])
     return MatrixGroup(lie_algebra=units, discrete=_flip(n, 0)[None], name=f"GL({n})")
 
 
 def Sp(m: int) -> MatrixGroup:
-    """Real symplectic matrices: S^T J S = J on R^2m, J = [[0, 1], [-1, 0]]."""
+    """Real symplectic matrices: S^T J S = J on R^2m, J = [[0, 1], [-1, 0]].
+
+    Args:
+        m: half the number of coordinates: m positions, then m momenta.
+
+    Raises:
+        TypeError, ValueError: ``m`` is not a positive integer.
+
+    >>> from eqnets import groups, reps
+    >>> V = reps.vector(groups.Sp(2))
+    >>> import numpy as np
+    >>> form = reps.equivariant_basis(V * V).dense().reshape(4, 4)
+    >>> bool(np.allclose(form, -form.T))  # the one invariant form is J
+    True
+    """
     m = count(m, "m")
     algebra = []
     for i in range(m):
@@ -106,14 +220,29 @@ def Sp(m: int) -> MatrixGroup:
 
 
 def heisenberg() -> MatrixGroup:
-    """Unit upper triangular 3 x 3 matrices: not reductive, so no averaging helps."""
+    """Unit upper triangular 3 x 3 matrices: not reductive, so no averaging helps.
+
+    >>> from eqnets import groups, reps
+    >>> V = reps.vector(groups.heisenberg())
+    >>> reps.equivariant_basis(V).dense()[:, 0].round(6).tolist()  # the fixed axis
+    [1.0, 0.0, 0.0]
+    """
     return MatrixGroup(
         lie_algebra=_units(3, [(0, 1), (1, 2), (0, 2)]), name="Heisenberg"
     )
 
 
 def scaling(n: int) -> MatrixGroup:
-    """The maps x -> c x of R^n, c > 0."""
+    """The maps x -> c x of R^n, c > 0.
+
+    Raises:
+        TypeError, ValueError: ``n`` is not a positive integer.
+
+    >>> from eqnets import groups, reps
+    >>> V = reps.vector(groups.scaling(2))
+    >>> [reps.equivariant_basis(W).rank for W in (V, V >> V)]  # units must agree
+    [0, 4]
+    """
     return MatrixGroup(lie_algebra=np.eye(count(n, "n"))[None], name=f"scaling({n})")
 
 

@@ -44,6 +44,10 @@ def order(group: MatrixGroup, *, limit: int = 20_000) -> int:
 
     Raises:
         ValueError: the group has a Lie algebra, or more than ``limit`` elements.
+
+    >>> from eqnets import groups
+    >>> groups.order(groups.pauli(2))
+    8
     """
     if group.monomial is not None:
         return len(_monomial_elements(group, limit))

@@ -7,7 +7,16 @@ from eqnets.groups.checks import count
 
 
 def translations(h: int, w: int) -> MatrixGroup:
-    """Z_h x Z_w: cyclic shifts of an h x w image, pixels in row-major order."""
+    """Z_h x Z_w: cyclic shifts of an h x w image, pixels in row-major order.
+
+    Raises:
+        TypeError, ValueError: ``h`` or ``w`` is not a positive integer.
+
+    >>> from eqnets import groups, reps
+    >>> V = reps.vector(groups.translations(3, 4))
+    >>> V.size, reps.equivariant_basis(V >> V).rank  # circular convolutions
+    (12, 12)
+    """
     h, w = count(h, "h"), count(w, "w")
     return MatrixGroup.from_permutations(
         [_shift(h, w, 1, 0), _shift(h, w, 0, 1)], name=f"Z_{h} x Z_{w}"
@@ -15,7 +24,16 @@ def translations(h: int, w: int) -> MatrixGroup:
 
 
 def p4_images(n: int) -> MatrixGroup:
-    """Shifts and quarter turns of n x n periodic images, size n^2."""
+    """Shifts and quarter turns of n x n periodic images, size n^2.
+
+    Raises:
+        TypeError, ValueError: ``n`` is not a positive integer.
+
+    >>> from eqnets import groups, reps
+    >>> V = reps.vector(groups.p4_images(3))
+    >>> reps.equivariant_basis(V >> V).rank  # filters that are symmetric under C_4
+    3
+    """
     n = count(n, "n")
     return MatrixGroup.from_permutations(
         [_shift(n, n, 1, 0), _shift(n, n, 0, 1), _quarter(n)], name=f"p4({n}x{n})"
@@ -23,7 +41,15 @@ def p4_images(n: int) -> MatrixGroup:
 
 
 def p4m_images(n: int) -> MatrixGroup:
-    """Shifts, quarter turns and mirror images of n x n periodic images, size n^2."""
+    """Shifts, quarter turns and mirror images of n x n periodic images, size n^2.
+
+    Raises:
+        TypeError, ValueError: ``n`` is not a positive integer.
+
+    >>> from eqnets import groups
+    >>> groups.order(groups.p4m_images(3))  # 9 shifts, 4 turns, 2 sides
+    72
+    """
     n = count(n, "n")
     return MatrixGroup.from_permutations(
         [_shift(n, n, 1, 0), _shift(n, n, 0, 1), _quarter(n), _mirror(n)],
@@ -32,7 +58,16 @@ def p4m_images(n: int) -> MatrixGroup:
 
 
 def dihedral_images(n: int) -> MatrixGroup:
-    """D_4: the eight symmetries of the square on n x n pixels, no shifts."""
+    """D_4: the eight symmetries of the square on n x n pixels, no shifts.
+
+    Raises:
+        TypeError, ValueError: ``n`` is not a positive integer.
+
+    >>> from eqnets import groups, reps
+    >>> V = reps.vector(groups.dihedral_images(3))
+    >>> reps.equivariant_basis(V).rank  # corners, edges, centre
+    3
+    """
     n = count(n, "n")
     return MatrixGroup.from_permutations(
         [_quarter(n), _mirror(n)], name=f"D_4({n}x{n})"
@@ -45,6 +80,14 @@ def p4(n: int) -> MatrixGroup:
     A map f(r, x) over rotations r and pixels x transforms as
     f(r, x) -> f(s^-1 r, s^-1 (x - t)) (Cohen & Welling 2016, Eq. 6): V >> V has the
     4 n^2 weights of a p4 -> p4 group convolution.
+
+    Raises:
+        TypeError, ValueError: ``n`` is not a positive integer.
+
+    >>> from eqnets import groups, reps
+    >>> V = reps.vector(groups.p4(3))
+    >>> V.size, reps.equivariant_basis(V >> V).rank
+    (36, 36)
     """
     n = count(n, "n")
     return _plane_group(n, mirrored=False)
@@ -55,6 +98,13 @@ def p4m(n: int) -> MatrixGroup:
 
     The first axis lists the rotations 0, 90, 180, 270 degrees, then the same after a
     mirror image.
+
+    Raises:
+        TypeError, ValueError: ``n`` is not a positive integer.
+
+    >>> from eqnets import groups
+    >>> groups.p4m(2).d  # [8, 2, 2]
+    32
     """
     n = count(n, "n")
     return _plane_group(n, mirrored=True)

@@ -12,6 +12,11 @@ def rubiks_cube() -> MatrixGroup:
 
     Its order is 43252003274489856000. A sticker is a cubie position in {-1, 0, 1}^3
     with the face it looks through; the face centres never move and are left out.
+
+    >>> from eqnets import groups, reps
+    >>> V = reps.vector(groups.rubiks_cube())
+    >>> reps.equivariant_basis(V).rank  # corner and edge stickers never mix
+    2
     """
     stickers = _stickers()
     number = {sticker: i for i, sticker in enumerate(stickers)}

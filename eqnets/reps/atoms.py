@@ -22,12 +22,26 @@ def vector(G: MatrixGroup) -> Rep:
 
 
 def scalar(G: MatrixGroup) -> Rep:
-    """The one-dimensional representation on which G does nothing."""
+    """The one-dimensional representation on which G does nothing.
+
+    >>> from eqnets import groups, reps
+    >>> G = groups.SO(3)
+    >>> reps.scalar(G).size, reps.scalar(G) * reps.vector(G) == reps.vector(G)
+    (1, True)
+    """
     return Scalar((_group(G),))
 
 
 def T(G: MatrixGroup, p: int, q: int = 0) -> Rep:
     """Tensors with p upper and q lower indices: V^p (x) (V*)^q.
+
+    Args:
+        G: the group, on d coordinates.
+        p: upper indices, 0 or more.
+        q: lower indices, 0 or more; the size is ``d ** (p + q)``.
+
+    Raises:
+        TypeError, ValueError: ``p`` or ``q`` is not a non-negative integer.
 
     >>> from eqnets import groups
     >>> T(groups.SL(2), 2, 1)
@@ -43,6 +57,16 @@ def multilinear(*reps: Rep) -> Rep:
 
     ``multilinear(R1, R2, R3)`` is ``R1 >> (R2 >> R3)``: weights W[c, b, a] of bilinear
     maps (x, y) -> sum W[c, b, a] x_a y_b.
+
+    Its size is the product of their sizes, the last the slowest axis of ``[c, b, a]``.
+
+    Raises:
+        ValueError: fewer than two representations.
+
+    >>> from eqnets import groups, reps
+    >>> V = reps.vector(groups.SO(3))
+    >>> reps.equivariant_basis(reps.multilinear(V, V, V)).rank  # the cross product
+    1
     """
     if len(reps) < 2:
         raise ValueError(

@@ -29,6 +29,14 @@ class Basis(ABC):
         method: the algorithm that found it, and why it was chosen.
         residual: the largest ``|rho(h) q - q|`` or ``|drho(A) q|`` over the original
             generators and the columns q.
+
+    >>> from eqnets import groups, reps
+    >>> V = reps.vector(groups.cyclic(4))
+    >>> basis = reps.equivariant_basis(V >> V)
+    >>> basis.size, basis.rank, basis.residual
+    (16, 4, 0.0)
+    >>> basis.project([1.0] + 15 * [0.0]).reshape(4, 4).diagonal().tolist()  # shared
+    [0.25, 0.25, 0.25, 0.25]
     """
 
     size: int

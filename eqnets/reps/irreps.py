@@ -43,12 +43,13 @@ def subrep(rep: Rep, columns: Num[np.ndarray, "n k"], *, name: str = "W") -> Rep
 
     Args:
         rep: a representation of one group.
-        columns: orthonormal columns that span an invariant subspace.
+        columns: orthonormal columns ``[rep.size, k]`` that span an invariant subspace.
         name: what it is printed as.
 
     Raises:
         ValueError: the columns are not orthonormal, or their span is not invariant.
 
+    >>> import numpy as np
     >>> from eqnets import groups, reps
     >>> V = reps.vector(groups.symmetric(3))
     >>> mean = np.ones((3, 1)) / np.sqrt(3)
@@ -123,6 +124,9 @@ def _images(act, generators, size):
 def symmetric_power(G: MatrixGroup, k: int) -> Rep:
     """Sym^k V: symmetric tensors. For SU(2) the spin k / 2 irrep, of size k + 1.
 
+    Raises:
+        TypeError, ValueError: ``k`` is not a non-negative integer.
+
     >>> from eqnets import groups
     >>> symmetric_power(groups.SU(2), 3).size
     4
@@ -133,6 +137,9 @@ def symmetric_power(G: MatrixGroup, k: int) -> Rep:
 
 def alternating_power(G: MatrixGroup, k: int) -> Rep:
     """Alt^k V: antisymmetric tensors; for O(n) with k = n the determinant.
+
+    Raises:
+        TypeError, ValueError: ``k`` is not an integer in ``0 .. d``.
 
     >>> from eqnets import groups
     >>> alternating_power(groups.O(3), 3).rho(-np.eye(3)).round(9).tolist()
@@ -149,6 +156,10 @@ def harmonic(G: MatrixGroup, degree: int) -> Rep:
 
     For SO(3) and O(3) the irrep of angular momentum ``degree``, of size
     2 degree + 1; for SO(2) and O(2) the frequency ``degree``.
+
+    Raises:
+        TypeError, ValueError: ``degree`` is not a non-negative integer, or G does not
+            act by real orthogonal matrices.
 
     >>> from eqnets import groups, reps
     >>> L2 = harmonic(groups.SO(3), 2)
@@ -174,6 +185,19 @@ def frequency(G: MatrixGroup, k: int) -> Rep:
 
     A rotation by t acts by a rotation by k t, a reflection by the matching reflection:
     the irreps of SO(2), O(2), C_n and D_n other than the one-dimensional ones.
+
+    Args:
+        G: a group on R^2, such as ``groups.SO(2)`` or ``groups.dihedral(n)``.
+        k: the frequency, positive.
+
+    Raises:
+        TypeError, ValueError: G acts otherwise, or ``k`` is not a positive integer.
+
+    >>> from eqnets import groups, reps
+    >>> G = groups.SO(2)
+    >>> V, W = reps.vector(G), reps.frequency(G, 2)
+    >>> [reps.equivariant_basis(U).rank for U in (V >> W, V * V >> W)]
+    [0, 2]
     """
     k = count(k, "k")
     if _group(G).d != 2 or not vector(G).images.is_orthogonal:

@@ -21,7 +21,17 @@ _memory = MemoryCache()
 
 
 def clear_cache() -> None:
-    """Forget all bases kept in memory."""
+    """Forget all bases kept in memory.
+
+    >>> from eqnets import groups, reps
+    >>> V = reps.vector(groups.cyclic(4))
+    >>> reps.equivariant_basis(V) is reps.equivariant_basis(V)  # solved once
+    True
+    >>> before = reps.equivariant_basis(V)
+    >>> reps.clear_cache()
+    >>> reps.equivariant_basis(V) is before
+    False
+    """
     _memory.clear()
 
 
@@ -30,8 +40,9 @@ def equivariant_basis(
 ) -> Basis:
     """An orthonormal basis of the invariants of a representation.
 
-    Finds all v with rho(h) v = v and drho(A) v = 0 for all generators. Columns for
-    ``V >> W`` are equivariant maps: ``basis.dense()[:, j].reshape(W.size, V.size)``.
+    Finds all v with rho(h) v = v and drho(A) v = 0 for all generators (Finzi, Welling &
+    Wilson, 2021, theorem 1). Columns for ``V >> W`` are equivariant maps:
+    ``basis.dense()[:, j].reshape(W.size, V.size)``.
 
     The algorithm is chosen by what the generators are (`Basis.method` says which and
     why): orbits where they permute coordinates; a sparse null space for small problems
@@ -49,6 +60,7 @@ def equivariant_basis(
         ``project(v)``.
 
     Raises:
+        TypeError: ``rep`` is no representation, or ``cache`` no path.
         BasisError: over budget, no clear spectral gap, or not certified; a partial
             basis is never returned.
 

@@ -1,0 +1,111 @@
+"""Every public name is documented: shapes, errors, and an example that runs."""
+
+import ast
+import dataclasses
+import importlib
+import inspect
+import re
+import textwrap
+
+import pytest
+
+PACKAGES = ("functional", "groups", "reps")
+
+# Nothing that could be run would teach anything here.
+WITHOUT_EXAMPLE = {}
+
+
+def public(package: str) -> dict[str, object]:
+    """The functions and classes of eqnets that a package hands out."""
+    module = importlib.import_module(f"eqnets.{package}")
+    return {
+        name: thing
+        for name, thing in vars(module).items()
+        if not name.startswith("_")
+        and hasattr(thing, "__name__")
+        and getattr(thing, "__module__", "").startswith("eqnets")
+    }
+
+
+def tree_of(thing: object) -> ast.AST:
+    source = inspect.getsource(inspect.unwrap(thing))
+    return ast.parse(textwrap.dedent(source)).body[0]
+
+
+def made_by(tree: ast.AST) -> ast.FunctionDef | None:
+    """What runs when the public name is called."""
+    if isinstance(tree, ast.FunctionDef):
+        return tree
+    made = (node for node in tree.body if getattr(node, "name", "") == "__init__")
+    return next(made, None)
+
+
+def raised(function: ast.FunctionDef) -> set[str]:
+    """The errors of bad input that a function raises itself."""
+    found = (n.exc for n in ast.walk(function) if isinstance(n, ast.Raise))
+    names = {ast.unparse(getattr(exc, "func", exc)) for exc in found if exc}
+    return names & {"ValueError", "TypeError"}
+
+
+def takes_arrays(function: ast.FunctionDef) -> bool:
+    """Whether a parameter is an array with axes: not a key, and no scalar."""
+    a = function.args
+    for argument in (*a.posonlyargs, *a.args, *a.kwonlyargs):
+        kind = "" if argument.annotation is None else ast.unparse(argument.annotation)
+        scalar = "''" in kind or re.search(r"\bfloat\b", kind)
+        axes = re.search(r"\b(Array|ArrayLike|AnyArray|ndarray)\b", kind)
+        if axes and not scalar and argument.arg not in ("key", "self"):
+            return True
+    return False
+
+
+def fields(thing: object) -> tuple[str, ...]:
+    """The fields of a plain container of results."""
+    if dataclasses.is_dataclass(thing):
+        return tuple(f.name for f in dataclasses.fields(thing))
+    return getattr(thing, "_fields", ())
+
+
+def own_fields(thing: object) -> set[str]:
+    inherited = {name for base in thing.__mro__[1:] for name in fields(base)}
+    return set(fields(thing)) - inherited
+
+
+def written(thing: object) -> str | None:
+    """The docstring in the source: not that of a base class, nor a generated one."""
+    return ast.get_docstring(tree_of(thing))
+
+
+def faults(package: str, name: str, thing: object) -> list[str]:
+    text = written(thing)
+    if not text:
+        return ["no docstring"]
+    found = []
+    if ">>>" not in text and f"{package}.{name}" not in WITHOUT_EXAMPLE:
+        found.append("no example")
+    if inspect.isclass(thing) and fields(thing):
+        described = set(re.findall(r"^ +(\w+):", text, re.M))
+        if missing := own_fields(thing) - described:
+            found.append(f"no word of {', '.join(sorted(missing))}")
+    function = made_by(tree_of(thing))
+    if function is None:
+        return found
+    errors = text.partition("Raises:")[2]
+    if missing := {e for e in raised(function) if e not in errors}:
+        found.append(f"raises {', '.join(sorted(missing))} and does not say so")
+    prose = "\n".join(line for line in text.splitlines() if ">>>" not in line)
+    if takes_arrays(function) and not re.search(r"\[[^\]]+\]", prose):
+        found.append("takes an array of unsaid shape")
+    return found
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_every_public_name_is_documented(package):
+    names = public(package)
+    wrong = {name: faults(package, name, thing) for name, thing in names.items()}
+    assert {name: found for name, found in wrong.items() if found} == {}
+
+
+def test_the_exceptions_are_still_there():
+    there = {f"{package}.{name}" for package in PACKAGES for name in public(package)}
+    assert set(WITHOUT_EXAMPLE) <= there
