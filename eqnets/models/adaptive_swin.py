@@ -26,6 +26,7 @@ from eqnets.models.swin import (
     swin,
     windows,
 )
+from eqnets.polyphase.conv_scores import dense_conv
 
 Norm = int | float | str
 
@@ -99,7 +100,7 @@ def embed(
     size = kernel.shape[0]
     # A patch begins at its pixel, hence no border before it.
     x = polyphase.pad(x, 0, size - 1)
-    dense = polyphase.dense_conv(x, kernel, padding="valid") + bias
+    dense = dense_conv(x, kernel, padding="valid") + bias
     return part.norm(_select(dense, size, p))
 
 

@@ -16,7 +16,14 @@ from jaxtyping import Float
 from eqnets import polyphase
 from eqnets.nn.filters import he_normal
 from eqnets.nn.sampling import AdaptivePolyphaseDown, LearnablePolyphaseDown
-from eqnets.polyphase.phases import AnyArray, Number
+from eqnets.polyphase.conv_scores import dense_conv
+from eqnets.polyphase.phases import (
+    AnyArray,
+    Number,
+    check_divisible,
+    mixed_window,
+    phase_window,
+)
 
 
 def input_select(
@@ -46,12 +53,12 @@ def input_select(
     Raises:
         ValueError: the stride does not divide a spatial size.
     """
-    polyphase.check_divisible(x, stride, ndim)
+    check_divisible(x, stride, ndim)
     x = polyphase.pad(x, (size - 1) // 2, size // 2, padding=padding, ndim=ndim)
     if hard:
         index = jnp.argmax(weights, axis=-1)
-        return operation(polyphase.phase_window(x, index, stride, ndim=ndim))
-    return operation(polyphase.mixed_window(x, weights, stride, ndim=ndim))
+        return operation(phase_window(x, index, stride, ndim=ndim))
+    return operation(mixed_window(x, weights, stride, ndim=ndim))
 
 
 def max_pool(
@@ -143,7 +150,7 @@ class Conv(nnx.Module):
         return self._convolve(jnp.asarray(x, self.dtype), self.padding)
 
     def _convolve(self, x: Array, padding: str) -> Array:
-        return polyphase.dense_conv(
+        return dense_conv(
             x,
             self.kernel[...],
             stride=self.stride,

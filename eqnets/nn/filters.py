@@ -10,7 +10,13 @@ from jax import Array
 from jaxtyping import Float
 
 from eqnets import polyphase
-from eqnets.polyphase.phases import AnyArray
+from eqnets.polyphase.adaptive import adaptive_logits, filter_patches
+from eqnets.polyphase.phases import (
+    AnyArray,
+    check_divisible,
+    mixed_window,
+    phase_window,
+)
 
 _FIXED = {"rect": 2, "tri": 3}
 
@@ -127,8 +133,8 @@ class AdaptiveLowPass(nnx.Module):
         """Filter every pixel with its own taps."""
         x = jnp.asarray(x, self.dtype)
         options = {"padding": self.padding, "ndim": self.ndim}
-        logits = polyphase.adaptive_logits(x, self.kernel[...], **options)
-        return polyphase.filter_patches(
+        logits = adaptive_logits(x, self.kernel[...], **options)
+        return filter_patches(
             x, self.norm(logits), groups=self.groups, **options
         )
 
@@ -200,7 +206,7 @@ class PhaseSampler(nnx.Module):
             hard: the weights are one-hot: look only at the selected component.
             filtered: ``x`` has been through :meth:`filtered`.
         """
-        polyphase.check_divisible(x, self.stride, self.ndim)
+        check_divisible(x, self.stride, self.ndim)
         size = 1 if filtered or self.adaptive is not None else self.size
         if self.adaptive is not None and not filtered:
             x = self.adaptive(x)
@@ -209,9 +215,9 @@ class PhaseSampler(nnx.Module):
         )
         if hard:
             index = jnp.argmax(weights, axis=-1)
-            x = polyphase.phase_window(x, index, self.stride, ndim=self.ndim)
+            x = phase_window(x, index, self.stride, ndim=self.ndim)
         else:
-            x = polyphase.mixed_window(x, weights, self.stride, ndim=self.ndim)
+            x = mixed_window(x, weights, self.stride, ndim=self.ndim)
         return polyphase.lowpass(
             x, size, padding="valid", stride=self.stride, ndim=self.ndim
         )

@@ -13,11 +13,8 @@ exact: their order never changes under a circular shift (see ``fixed_point``).
 (4, 4, 3)
 """
 
-from eqnets.polyphase.adaptive import adaptive_logits as adaptive_logits
 from eqnets.polyphase.adaptive import adaptive_lowpass as adaptive_lowpass
-from eqnets.polyphase.adaptive import filter_patches as filter_patches
 from eqnets.polyphase.conv_scores import conv_scores as conv_scores
-from eqnets.polyphase.conv_scores import dense_conv as dense_conv
 from eqnets.polyphase.conv_scores import image_conv_scores as image_conv_scores
 from eqnets.polyphase.fixed_point import invariant_mean as invariant_mean
 from eqnets.polyphase.ideal import alias_free as alias_free
@@ -28,12 +25,8 @@ from eqnets.polyphase.lowpass import lowpass as lowpass
 from eqnets.polyphase.norm_scores import image_norm_scores as image_norm_scores
 from eqnets.polyphase.norm_scores import norm_scores as norm_scores
 from eqnets.polyphase.padding import pad as pad
-from eqnets.polyphase.phases import check_divisible as check_divisible
-from eqnets.polyphase.phases import components as components
 from eqnets.polyphase.phases import merge as merge
-from eqnets.polyphase.phases import mixed_window as mixed_window
 from eqnets.polyphase.phases import phase_offsets as phase_offsets
-from eqnets.polyphase.phases import phase_window as phase_window
 from eqnets.polyphase.phases import split as split
 from eqnets.polyphase.phases import take as take
 from eqnets.polyphase.published_scores import attention_scores as attention_scores

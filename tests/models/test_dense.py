@@ -11,6 +11,7 @@ from flax import nnx
 
 from eqnets import models, nn, polyphase
 from eqnets.measure import check_equivariance, segmentation_consistency
+from eqnets.polyphase.conv_scores import dense_conv
 
 SHIFTS = [(0, 1), (1, 0), (3, 5), (17, 30)]
 
@@ -232,7 +233,7 @@ def test_dilation_is_a_convolution_with_holes():
     conv = nn.Conv(3, 2, 3, dilation=4, rngs=nnx.Rngs(0))
     kernel = np.zeros((9, 9, 3, 2), np.float32)
     kernel[::4, ::4] = conv.kernel[...]
-    np.testing.assert_allclose(conv(x), polyphase.dense_conv(x, kernel), atol=1e-5)
+    np.testing.assert_allclose(conv(x), dense_conv(x, kernel), atol=1e-5)
     strided = nn.Conv(3, 2, 3, dilation=4, stride=2, rngs=nnx.Rngs(0))
     weights = polyphase.argmax_select(jnp.array([[0.0, 0.0, 1.0, 0.0]]))
     y = strided.at_phase(x, weights, hard=True)

@@ -9,6 +9,7 @@ import pytest
 from flax import nnx
 
 from eqnets import nn, polyphase
+from eqnets.polyphase.conv_scores import dense_conv
 
 X = jax.random.normal(jax.random.key(0), (2, 8, 12, 8))
 LAYERS = {
@@ -107,7 +108,7 @@ def test_drop_ins_commute_with_shifts(name, ndim):
 def test_a_soft_input_selection_is_the_mixture_of_the_convolutions():
     conv = nn.StridedConv(8, 4, rngs=nnx.Rngs(0))
     y, weights = conv(X, key=jax.random.key(3))
-    full = polyphase.dense_conv(X, conv.conv.kernel[...])
+    full = dense_conv(X, conv.conv.kernel[...])
     expected = polyphase.downsample(polyphase.split(full, 2), weights)
     np.testing.assert_allclose(y, expected, atol=1e-5)
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from eqnets import polyphase as pp
+from eqnets.polyphase.phases import components, mixed_window
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 CASES = list(itertools.product((1, 2, 3, 4), (1, 2, 3)))
@@ -76,7 +77,7 @@ def test_take_and_mixed_window_agree_with_downsample(stride, ndim):
     expected = pp.downsample(phases, hard, ndim=ndim)
     np.testing.assert_array_equal(pp.take(x, index, stride, ndim=ndim), expected)
     soft = jax.nn.softmax(jax.random.normal(jax.random.key(0), (2, count)))
-    window = pp.mixed_window(x, soft, stride, ndim=ndim)
+    window = mixed_window(x, soft, stride, ndim=ndim)
     every = (..., *(slice(None, None, stride),) * ndim, slice(None))
     expected = pp.downsample(phases, soft, ndim=ndim)
     np.testing.assert_allclose(window[every], expected, atol=1e-6)
@@ -96,7 +97,7 @@ def test_dtype_is_kept_and_transformations_agree():
 @pytest.mark.parametrize("size", [(30, 33), (33, 30), (0, 4)])
 def test_sizes_without_equal_components_are_refused_by_name(size):
     bad = next(n for n in size if n % 2 or n == 0)
-    for call in (pp.split, pp.components, pp.image_norm_scores):
+    for call in (pp.split, components, pp.image_norm_scores):
         with pytest.raises(ValueError, match=f"does not divide size {bad}"):
             call(jnp.zeros((1, *size, 3)), 2)
 

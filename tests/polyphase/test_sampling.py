@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from eqnets import polyphase as pp
+from eqnets.polyphase.adaptive import filter_patches
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 PADDINGS = ("circular", "reflect", "replicate", "constant")
@@ -223,7 +224,7 @@ def test_errors():
     with pytest.raises(ValueError, match="padding must be"):
         pp.lowpass(x, 3, padding="mirror")
     with pytest.raises(ValueError, match="groups"):
-        pp.filter_patches(x, jnp.zeros((1, 4, 4, 27)), groups=3)
+        filter_patches(x, jnp.zeros((1, 4, 4, 27)), groups=3)
     with pytest.raises(ValueError, match="milestones"):
         pp.linear_milestones([5, 3], [1.0, 0.5])
     with pytest.raises(ValueError, match="every"):

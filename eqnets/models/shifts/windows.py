@@ -7,8 +7,8 @@ import jax.numpy as jnp
 from jax import Array, lax
 from jax.extend import core
 
-from eqnets import polyphase
 from eqnets.models.shifts.kinds import Frame, Kind, Run, Still
+from eqnets.polyphase.phases import phase_window
 
 Result = tuple[list, list[Kind]] | None
 
@@ -161,7 +161,7 @@ class _Window:
         last = jnp.moveaxis(x, channel, -1)
         index = run.select(last, frame, stride)
         wide = jnp.moveaxis(_wrap(x, frame, needed), channel, -1)
-        wide = polyphase.phase_window(wide, index, stride)
+        wide = phase_window(wide, index, stride)
         run.replace(eqn, f"stride {stride} at the component of the largest norm")
         return jnp.moveaxis(wide, -1, channel)
 
