@@ -20,6 +20,15 @@ class Grid:
         extent: (H, W) of the input.
         origin: position of the first sample, pixel centres at whole numbers.
         spacing: from one sample to the next; negative where the order is reversed.
+
+    >>> import jax.numpy as jnp
+    >>> from eqnets import actions
+    >>> a = actions.translation("x", boundary="wrap")
+    >>> x = jnp.cos(jnp.arange(8.0) * jnp.pi / 4).reshape(1, 1, 8, 1)
+    >>> every_other = actions.Grid(extent=(1, 8), origin=(0.0, 0.0), spacing=(1.0, 2.0))
+    >>> gap = a.tangent_on(x[:, :, ::2], every_other) - a.tangent(x)[:, :, ::2]
+    >>> bool(abs(gap).max() < 1e-5)  # a slow wave: its samples move like the image
+    True
     """
 
     extent: tuple[int, int]
@@ -39,6 +48,16 @@ class Action(abc.ABC):
         name: what tables and reports call the action.
         units: what one unit of t means.
         stencil: the discretisation of the generator, or None where there is none.
+
+    >>> import jax.numpy as jnp
+    >>> from eqnets import actions
+    >>> a = actions.translation("x", boundary="wrap")
+    >>> a.name, a.units, a.stencil
+    ('translation_x', 'fraction of the axis', 'fourier')
+    >>> a == actions.translation("x", stencil="fourier")  # by content
+    True
+    >>> a.tangent(jnp.ones((1, 3, 3, 1))).any()  # a constant image does not move
+    Array(False, dtype=bool)
     """
 
     name: str

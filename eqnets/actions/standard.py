@@ -142,6 +142,13 @@ def rotation(
     """Rotation about the centre of the grid; t in radians, +x (right) to +y (down).
 
     v = (-y, x) in isotropic coordinates. Options and errors: see :func:`translation`.
+
+    >>> import jax.numpy as jnp
+    >>> from eqnets import actions
+    >>> x = jnp.arange(9.0).reshape(1, 3, 3, 1)
+    >>> turned = actions.rotation(interpolation="bilinear")(x, jnp.pi / 2)
+    >>> bool(jnp.allclose(turned, actions.rot90(x), atol=1e-4))
+    True
     """
     generator = ((0.0, -1.0, 0.0), (1.0, 0.0, 0.0))
     options = (interpolation, boundary, stencil)
@@ -157,6 +164,13 @@ def scaling(
     """Magnification by e^t about the centre; t is the log of the scale.
 
     v = (x, y). Options and errors: see :func:`translation`.
+
+    >>> import jax.numpy as jnp
+    >>> from eqnets import actions
+    >>> x = jnp.arange(9.0).reshape(1, 3, 3, 1)
+    >>> twice = actions.scaling(interpolation="bilinear")(x, jnp.log(2.0))
+    >>> twice[0, 1, :, 0].tolist()  # the slope along the row is halved
+    [3.5, 4.0, 4.5]
     """
     generator = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0))
     options = (interpolation, boundary, stencil)
@@ -174,6 +188,13 @@ def shear(
 
     v = (y, 0) for ``"x"``, (0, x) for ``"y"``, in isotropic coordinates. Options and
     errors: see :func:`translation`.
+
+    >>> import jax.numpy as jnp
+    >>> from eqnets import actions
+    >>> x = jnp.arange(9.0).reshape(1, 3, 3, 1)
+    >>> leaning = actions.shear("x", interpolation="bilinear", boundary="zeros")(x, 1.0)
+    >>> leaning[0, :, :, 0].tolist()  # the top row to the left, the bottom to the right
+    [[1.0, 2.0, 0.0], [3.0, 4.0, 5.0], [0.0, 6.0, 7.0]]
     """
     generator = _axis(axis, (0.0, 1.0, 0.0), (1.0, 0.0, 0.0))
     options = (interpolation, boundary, stencil)
@@ -193,6 +214,13 @@ def stretch(
     :func:`translation`. In the ``"reference"`` mode this is the corrected stretch (the
     public code leaves the other diagonal entry at zero and collapses the image), with
     the sign of its scaling.
+
+    >>> import jax.numpy as jnp
+    >>> from eqnets import actions
+    >>> x = jnp.arange(9.0).reshape(1, 3, 3, 1)
+    >>> wide = actions.stretch("x", interpolation="bilinear")(x, jnp.log(2.0))
+    >>> wide[0, 1, :, 0].tolist(), wide[0, :, 1, 0].tolist()
+    ([3.5, 4.0, 4.5], [1.0, 4.0, 7.0])
     """
     generator = _axis(axis, (1.0, 0.0, 0.0), (0.0, 1.0, 0.0))
     options = (interpolation, boundary, stencil)
@@ -209,6 +237,15 @@ def hyperbolic_rotation(
     """Stretch of one diagonal and squeeze of the other; t is the rapidity.
 
     v = (y, x) in isotropic coordinates. Options and errors: see :func:`translation`.
+
+    >>> import jax
+    >>> import jax.numpy as jnp
+    >>> from eqnets import actions
+    >>> x = jax.random.normal(jax.random.key(0), (1, 4, 4, 1))
+    >>> turn, back = (actions.hyperbolic_rotation(stencil=s).tangent(v)
+    ...               for s, v in (("central", x), ("central", x.swapaxes(1, 2))))
+    >>> bool(jnp.allclose(turn, back.swapaxes(1, 2)))  # both axes play the same part
+    True
     """
     generator = ((0.0, 1.0, 0.0), (1.0, 0.0, 0.0))
     options = (interpolation, boundary, stencil)
@@ -216,12 +253,24 @@ def hyperbolic_rotation(
 
 
 def brightness() -> Brightness:
-    """Scale the array the network sees by 1 + t; the generator is x itself."""
+    """Scale the array the network sees by 1 + t; the generator is x itself.
+
+    >>> import jax.numpy as jnp
+    >>> from eqnets import actions
+    >>> actions.brightness()(jnp.array([1.0, 2.0]), 0.5).tolist()
+    [1.5, 3.0]
+    """
     return Brightness()
 
 
 def identity() -> Identity:
-    """The trivial action; as ``action_out`` it says that an output must not move."""
+    """The trivial action; as ``action_out`` it says that an output must not move.
+
+    >>> import jax.numpy as jnp
+    >>> from eqnets import actions
+    >>> actions.identity().tangent(jnp.array([1.0, 2.0])).tolist()
+    [0.0, 0.0]
+    """
     return Identity()
 
 
@@ -241,6 +290,13 @@ def affine(
 
     Raises:
         ValueError: G is not 2 x 3, not finite, or zero; or an unfit option.
+
+    Args:
+        generator: G, array-like [2, 3], in units of the longer side.
+        name: what tables call it.
+        interpolation: see :func:`translation`, as for the next two.
+        boundary: beyond the image.
+        stencil: of the generator.
 
     >>> from eqnets import actions
     >>> actions.affine([[0, -1, 0], [1, 0, 0]]).generator
@@ -290,6 +346,14 @@ def standard(
     stencil: str | None = None,
 ) -> dict[str, Action]:
     """The ten built-in actions by name, all with the same options.
+
+    Args:
+        interpolation: see :func:`translation`, as for the next two.
+        boundary: beyond the image.
+        stencil: of the generators.
+
+    Raises:
+        ValueError: an unknown option, or two that do not go together.
 
     >>> from eqnets import actions
     >>> list(actions.standard())[:4]

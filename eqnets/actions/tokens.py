@@ -82,6 +82,14 @@ def on_tokens(action: Action, grid: tuple[int, int], *, prefix: int = 0) -> Toke
     Raises:
         ValueError: a grid or a prefix that is not a positive (non-negative) whole
             number.
+
+    >>> import jax.numpy as jnp
+    >>> from eqnets import actions
+    >>> image = actions.translation("x", boundary="wrap")
+    >>> a = actions.on_tokens(image, (1, 4), prefix=1)  # a class token first
+    >>> tokens = jnp.array([9.0, 0.0, 1.0, 2.0, 3.0]).reshape(1, 5, 1)
+    >>> a(tokens, 0.25).ravel().astype(int).tolist()
+    [9, 3, 0, 1, 2]
     """
     if len(grid) != 2 or min(grid) < 1 or prefix < 0:
         raise ValueError(

@@ -24,7 +24,7 @@ def trivial(n: int) -> MatrixGroup:
 
 
 def SO(n: int) -> MatrixGroup:
-    """SO(n): rotations of R^n, matrices ``[n, n]``; the algebra is in radians.
+    """Rotations of R^n, matrices ``[n, n]``; the algebra is in radians.
 
     Raises:
         TypeError, ValueError: ``n`` is not a positive integer.
@@ -40,7 +40,7 @@ def SO(n: int) -> MatrixGroup:
 
 
 def O(n: int) -> MatrixGroup:  # noqa: E743 - the name of the orthogonal group
-    """O(n): rotations and reflections of R^n, matrices ``[n, n]``.
+    """Rotations and reflections of R^n, matrices ``[n, n]``.
 
     Raises:
         TypeError, ValueError: ``n`` is not a positive integer.

@@ -43,6 +43,16 @@ def adaptive_lowpass(
 
     Raises:
         ValueError: shapes that do not belong together.
+
+    >>> import jax.numpy as jnp
+    >>> from eqnets import polyphase
+    >>> x = jnp.arange(16.0).reshape(4, 4, 1)
+    >>> one = jnp.ones(9)
+    >>> params = {"kernel": jnp.zeros((3, 3, 1, 9)), "scale": one, "bias": 0 * one,
+    ...           "mean": 0 * one, "var": one}
+    >>> y = polyphase.adaptive_lowpass(x, params, groups=1)
+    >>> float(y[1, 1, 0])  # equal logits: the plain mean of the neighbourhood
+    5.0
     """
     logits = adaptive_logits(x, params["kernel"], padding=padding, ndim=ndim)
     scale = params["scale"] / jnp.sqrt(jnp.asarray(params["var"]) + epsilon)

@@ -67,6 +67,17 @@ def conv_scores(
 
     Raises:
         ValueError: shapes of ``phases`` and ``params`` that do not belong together.
+
+    >>> import jax.numpy as jnp
+    >>> from eqnets import polyphase
+    >>> conv = {"kernel": jnp.ones((1, 1, 1)), "bias": jnp.zeros(1)}
+    >>> params = {"conv1": conv, "conv2": conv}
+    >>> x = jnp.array([1.0, -2.0, 5.0, 4.0])[:, None]
+    >>> for image in (x, jnp.roll(x, 1, 0)):
+    ...     phases = polyphase.split(image, 2, ndim=1)
+    ...     print(polyphase.conv_scores(phases, params, ndim=1))
+    [3. 2.]
+    [2. 3.]
     """
     check_phases(phases, None, ndim)
     phases = jnp.asarray(phases)
@@ -90,8 +101,26 @@ def image_conv_scores(
 ) -> Float[Array, "*batch p"]:
     """:func:`conv_scores` of ``split(x, stride)``, without forming the split.
 
+    Args:
+        x: ``[..., *space, C]``.
+        stride: the sampling stride ``s``, in samples.
+        params: as for :func:`conv_scores`.
+        padding: as for :func:`conv_scores`.
+        ndim: the number of spatial axes.
+
+    Returns:
+        ``[..., P]`` with ``P = s ** ndim``, to the bit those of :func:`conv_scores`.
+
     Raises:
         ValueError: the stride does not divide every spatial size.
+
+    >>> import jax.numpy as jnp
+    >>> from eqnets import polyphase
+    >>> conv = {"kernel": jnp.ones((1, 1, 1)), "bias": jnp.zeros(1)}
+    >>> params = {"conv1": conv, "conv2": conv}
+    >>> x = jnp.array([1.0, -2.0, 5.0, 4.0])[:, None]
+    >>> polyphase.image_conv_scores(x, 2, params, ndim=1).tolist()
+    [3.0, 2.0]
     """
     scored = _Scored(interleave(x, stride, ndim), interleaved(ndim))
     x = jnp.asarray(x)

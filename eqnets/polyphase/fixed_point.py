@@ -195,6 +195,13 @@ def invariant_mean(x: Float[Array, "..."], *, ndim: int = 2) -> Float[Array, "..
     are shift-equivariant bit for bit invariant bit for bit (paper, equation 3). Nan
     where a value is not finite, or reaches 2^126.
 
+    Args:
+        x: ``[..., *space, C]``, floating.
+        ndim: the number of spatial axes.
+
+    Returns:
+        ``[..., C]``.
+
     >>> import jax.numpy as jnp
     >>> invariant_mean(jnp.array([[1.0], [2.0], [4.5]]), ndim=1)
     Array([2.5], dtype=float32)

@@ -67,8 +67,23 @@ def ideal_downsample(
 ) -> Float[Array, "..."]:
     """Keep every ``stride``-th sample of what an ideal low-pass leaves.
 
+    Args:
+        x: ``[..., *space, C]``, periodic.
+        stride: in samples.
+        ndim: the number of spatial axes.
+
+    Returns:
+        ``[..., *space / stride, C]``, in the dtype of ``x``.
+
     Raises:
         ValueError: the stride does not divide every spatial size.
+
+    >>> import jax.numpy as jnp
+    >>> from eqnets import polyphase
+    >>> wave = lambda k: jnp.cos(2 * jnp.pi * k * jnp.arange(8) / 8)[:, None]
+    >>> y = polyphase.ideal_downsample(wave(1) + wave(3), 2, ndim=1)
+    >>> bool(jnp.allclose(y, wave(1)[::2], atol=1e-6))  # the fast wave does not alias
+    True
     """
     check_divisible(x, stride, ndim)
     space = [n // stride for n in spatial_shape(x, ndim)]
@@ -98,6 +113,14 @@ def alias_free(
 
     Raises:
         ValueError: ``oversample`` is below 1.
+
+    >>> import jax.numpy as jnp
+    >>> from eqnets import polyphase
+    >>> wave = lambda by: jnp.cos(jnp.pi * (jnp.arange(8) - by) * 3 / 4)[:, None]
+    >>> smooth = lambda x: polyphase.alias_free(jnp.square, x, ndim=1)
+    >>> square = [smooth(wave(s)).mean() for s in (0.0, 0.3)]
+    >>> bool(abs(square[0] - square[1]) < 1e-6)
+    True
     """
     if oversample < 1:
         raise ValueError(f"oversample must be at least 1, got {oversample}")

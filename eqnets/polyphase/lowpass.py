@@ -58,6 +58,12 @@ def lowpass(
 
     Raises:
         ValueError: an unknown ``size`` or ``padding``.
+
+    >>> import jax.numpy as jnp
+    >>> from eqnets import polyphase
+    >>> x = jnp.array([0.0, 0.0, 4.0, 0.0])[:, None]
+    >>> polyphase.lowpass(x, 3, ndim=1).ravel().tolist()  # Tri-3
+    [0.0, 1.0, 2.0, 1.0]
     """
     spatial_shape(x, ndim)
     x = jnp.asarray(x)

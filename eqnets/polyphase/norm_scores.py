@@ -57,7 +57,27 @@ def norm_scores(
 def image_norm_scores(
     x: Float[AnyArray, "..."], stride: int, p: int | float | str = 2, *, ndim: int = 2
 ) -> Float[Array, "*batch p"]:
-    """:func:`norm_scores` of ``split(x, stride)``, without forming the split."""
+    """:func:`norm_scores` of ``split(x, stride)``, without forming the split.
+
+    Args:
+        x: ``[..., *space, C]``.
+        stride: the sampling stride ``s``, in samples.
+        p: as for :func:`norm_scores`.
+        ndim: the number of spatial axes.
+
+    Returns:
+        ``[..., P]`` with ``P = s ** ndim``.
+
+    Raises:
+        ValueError: the stride does not divide every spatial size, or see
+            :func:`norm_scores`.
+
+    >>> import jax.numpy as jnp
+    >>> from eqnets import polyphase
+    >>> x = jnp.array([3.0, 0.0, -4.0, 1.0])[:, None]
+    >>> polyphase.image_norm_scores(x, 2, ndim=1).tolist()  # of x[::2] and x[1::2]
+    [5.0, 1.0]
+    """
     return _scores(interleave(x, stride, ndim), p, interleaved(ndim))
 
 

@@ -25,6 +25,10 @@ Number = int | float | Array | np.ndarray
 def phase_offsets(stride: int, ndim: int = 2) -> tuple[tuple[int, ...], ...]:
     """The offset of every component along every axis, in component order.
 
+    Args:
+        stride: the sampling stride s, in samples.
+        ndim: the number of spatial axes.
+
     >>> phase_offsets(2)
     ((0, 0), (0, 1), (1, 0), (1, 1))
     """
@@ -122,6 +126,12 @@ def merge(
 
     Raises:
         ValueError: the number of components is not ``s ** ndim``.
+
+    >>> import jax.numpy as jnp
+    >>> from eqnets import polyphase
+    >>> x = jnp.arange(16.0).reshape(4, 4, 1)
+    >>> bool((polyphase.merge(polyphase.split(x, 2), 2) == x).all())
+    True
     """
     space = spatial_shape(phases, ndim)
     check_phases(phases, stride**ndim, ndim)
@@ -222,8 +232,23 @@ def take(
 
     Equal to ``downsample(split(x, stride), one_hot(index))``.
 
+    Args:
+        x: ``[*batch, *space, C]``.
+        index: the component of every example, integers ``[*batch]``.
+        stride: the sampling stride ``s``, in samples.
+        ndim: the number of spatial axes.
+
+    Returns:
+        ``[*batch, *space / s, C]``.
+
     Raises:
         ValueError: the stride does not divide every spatial size.
+
+    >>> import jax.numpy as jnp
+    >>> from eqnets import polyphase
+    >>> x = jnp.arange(8.0).reshape(2, 4, 1)
+    >>> polyphase.take(x, jnp.array([0, 1]), 2, ndim=1)[..., 0].tolist()
+    [[0.0, 2.0], [5.0, 7.0]]
     """
     check_divisible(x, stride, ndim)
     window = phase_window(x, index, stride, ndim=ndim)

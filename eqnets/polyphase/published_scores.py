@@ -34,6 +34,14 @@ def skip_scores(
             with ``h = C`` or ``h = 1``.
         padding: a name of :func:`~eqnets.polyphase.pad`.
         ndim: the number of spatial axes.
+
+    >>> import jax.numpy as jnp
+    >>> from eqnets import polyphase
+    >>> phases = jnp.array([[1.0, 3.0], [2.0, 2.5]])[..., None]
+    >>> conv = {"kernel": jnp.ones((1, 1, 1)), "bias": jnp.zeros(1)}
+    >>> params = {"conv1": conv, "conv2": conv}
+    >>> polyphase.skip_scores(phases, params, ndim=1).tolist()  # twice the mean
+    [4.0, 4.5]
     """
     check_phases(phases, None, ndim)
     out = _two_convs(phases, params, padding, ndim) + phases
@@ -57,6 +65,16 @@ def attention_scores(
         params: ``{"phi", "psi", "beta"}``, each ``{"conv1", "conv2"}``.
         padding: a name of :func:`~eqnets.polyphase.pad`.
         ndim: the number of spatial axes.
+
+    >>> import jax, jax.numpy as jnp
+    >>> from eqnets import polyphase
+    >>> conv = {"kernel": jnp.ones((1, 2, 2)), "bias": jnp.zeros(2)}
+    >>> params = {k: {"conv1": conv, "conv2": conv} for k in ("phi", "psi", "beta")}
+    >>> phases = jax.random.normal(jax.random.key(0), (3, 4, 2))
+    >>> scores = polyphase.attention_scores(phases, params, ndim=1)
+    >>> swapped = polyphase.attention_scores(phases[::-1], params, ndim=1)
+    >>> scores.shape, bool(jnp.allclose(swapped, scores[::-1], atol=1e-5))
+    ((3,), True)
     """
     check_phases(phases, None, ndim)
     space = tuple(range(-ndim - 1, -1))
@@ -85,6 +103,18 @@ def graph_scores(
         params: ``{"conv", "edge1", "edge2", "out1", "out2"}``.
         padding: a name of :func:`~eqnets.polyphase.pad`.
         ndim: the number of spatial axes.
+
+    >>> import jax, jax.numpy as jnp
+    >>> from eqnets import polyphase
+    >>> params = {"conv": {"kernel": jnp.ones((1, 2, 3)), "bias": jnp.zeros(3)}}
+    >>> for name, shape in (("edge1", (6, 3)), ("edge2", (3, 3)), ("out1", (3, 3)),
+    ...                     ("out2", (3, 1))):
+    ...     params[name] = {"kernel": jnp.ones(shape), "bias": jnp.zeros(shape[1])}
+    >>> phases = jax.random.normal(jax.random.key(0), (3, 4, 2))
+    >>> scores = polyphase.graph_scores(phases, params, ndim=1)
+    >>> swapped = polyphase.graph_scores(phases[::-1], params, ndim=1)
+    >>> scores.shape, bool(jnp.allclose(swapped, scores[::-1], rtol=1e-5))
+    ((3,), True)
     """
     check_phases(phases, None, ndim)
     features = jax.nn.relu(_conv(phases, params["conv"], padding, ndim))
@@ -113,6 +143,13 @@ def perceptron_scores(
         phases: ``[..., P, *space, C]``.
         params: a ``dense`` with kernel ``[C, 1]``.
         ndim: the number of spatial axes.
+
+    >>> import jax.numpy as jnp
+    >>> from eqnets import polyphase
+    >>> phases = jnp.array([[1.0, 3.0], [2.0, 2.5]])[..., None]
+    >>> params = {"kernel": jnp.ones((1, 1)), "bias": jnp.zeros(1)}
+    >>> polyphase.perceptron_scores(phases, params, ndim=1).tolist()
+    [2.0, 2.25]
     """
     check_phases(phases, None, ndim)
     mean = jnp.mean(phases, axis=tuple(range(-ndim - 1, -1)))

@@ -25,6 +25,14 @@ def downsample(
 
     Raises:
         ValueError: ``phases`` and ``weights`` disagree about ``P``.
+
+    >>> import jax.numpy as jnp
+    >>> from eqnets import polyphase
+    >>> phases = polyphase.split(jnp.arange(6.0)[:, None], 2, ndim=1)
+    >>> polyphase.downsample(phases, jnp.array([0.0, 1.0]), ndim=1).ravel().tolist()
+    [1.0, 3.0, 5.0]
+    >>> polyphase.downsample(phases, jnp.array([0.5, 0.5]), ndim=1).ravel().tolist()
+    [0.5, 2.5, 4.5]
     """
     phases, weights = jnp.asarray(phases), jnp.asarray(weights)
     check_phases(phases, weights.shape[-1], ndim)
@@ -63,6 +71,12 @@ def upsample(
 
     Raises:
         ValueError: ``weights`` are not over ``stride ** ndim`` components.
+
+    >>> import jax.numpy as jnp
+    >>> from eqnets import polyphase
+    >>> y, weights = jnp.array([[1.0], [3.0]]), jnp.array([0.0, 1.0])
+    >>> polyphase.upsample(y, weights, 2, ndim=1).ravel().tolist()
+    [0.0, 1.0, 0.0, 3.0]
     """
     y, weights = jnp.asarray(y), jnp.asarray(weights)
     spatial_shape(y, ndim)

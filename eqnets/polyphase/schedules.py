@@ -24,6 +24,12 @@ def step_decay(
     Raises:
         ValueError: ``every`` is not positive.
 
+    Args:
+        every: counts, such as epochs, between two steps.
+        rate: the factor of each.
+        start: the first temperature.
+        minimum: the last one.
+
     >>> float(step_decay(10, 0.5)(25))
     0.25
     """
@@ -47,6 +53,11 @@ def hold_milestones(
 
     Raises:
         ValueError: as :func:`linear_milestones`.
+
+    >>> from eqnets import polyphase
+    >>> temperature = polyphase.hold_milestones([50, 100], [0.5, 0.25])
+    >>> [float(temperature(epoch)) for epoch in (0, 50, 99, 100)]
+    [1.0, 0.5, 0.5, 0.25]
     """
     edges, values = _checked(milestones, temperatures)
     table = jnp.asarray([start, *values], jnp.float32)

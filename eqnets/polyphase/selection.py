@@ -30,7 +30,17 @@ def argmax_select(scores: Float[AnyArray, "*batch p"]) -> Float[Array, "*batch p
 def softmax_select(
     scores: Float[AnyArray, "*batch p"], temperature: Number
 ) -> Float[Array, "*batch p"]:
-    """The convex mixture ``softmax(scores / temperature)`` (paper, equation 20)."""
+    """The convex mixture ``softmax(scores / temperature)`` (paper, equation 20).
+
+    Args:
+        scores: ``[..., P]`` logits.
+        temperature: positive; lower is closer to :func:`argmax_select`.
+
+    >>> import jax.numpy as jnp
+    >>> from eqnets import polyphase
+    >>> polyphase.softmax_select(jnp.log(jnp.array([1.0, 3.0])), 1.0).round(5).tolist()
+    [0.25, 0.75]
+    """
     return jax.nn.softmax(jnp.asarray(scores) / temperature, axis=-1)
 
 
@@ -47,6 +57,17 @@ def gumbel_select(
         key: a JAX random key.
         scores: ``[..., P]`` logits.
         temperature: positive; lower is closer to a hard sample.
+
+    Returns:
+        ``[..., P]``, positive, summing to one.
+
+    >>> import jax, jax.numpy as jnp
+    >>> from eqnets import polyphase
+    >>> scores = jnp.array([0.0, 2.0])
+    >>> soft = polyphase.gumbel_select(jax.random.key(0), scores, 1.0)
+    >>> hard = polyphase.gumbel_select(jax.random.key(0), scores, 1e-3)
+    >>> soft.shape, float(hard.max()), int(hard.argmax()) == int(soft.argmax())
+    ((2,), 1.0, True)
     """
     scores = jnp.asarray(scores)
     noise = jax.random.gumbel(key, scores.shape, scores.dtype)
@@ -58,6 +79,21 @@ def straight_through_select(
     scores: Float[AnyArray, "*batch p"],
     temperature: Number,
 ) -> Float[Array, "*batch p"]:
-    """A hard sample with the gradient of the soft one of :func:`gumbel_select`."""
+    """A hard sample with the gradient of the soft one of :func:`gumbel_select`.
+
+    Args:
+        key: a JAX random key.
+        scores: ``[..., P]`` logits.
+        temperature: of the soft sample, positive.
+
+    >>> import jax, jax.numpy as jnp
+    >>> from eqnets import polyphase
+    >>> pick = lambda s: polyphase.straight_through_select(jax.random.key(0), s, 1.0)
+    >>> scores = jnp.array([0.0, 2.0])
+    >>> sorted(pick(scores).round(6).tolist())
+    [0.0, 1.0]
+    >>> bool(abs(jax.grad(lambda s: pick(s)[0])(scores)).max() > 0)
+    True
+    """
     soft = gumbel_select(key, scores, temperature)
     return soft + jax.lax.stop_gradient(argmax_select(soft) - soft)
