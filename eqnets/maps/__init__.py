@@ -29,7 +29,6 @@ from .distances import hellinger as hellinger
 from .distances import squared as squared
 from .equivariance import EquivarianceFit as EquivarianceFit
 from .equivariance import fit_equivariance as fit_equivariance
-from .equivariance import mix as mix
 from .hog import hog as hog
 from .invariance import InvarianceProfile as InvarianceProfile
 from .invariance import InvariantChannels as InvariantChannels
@@ -38,7 +37,6 @@ from .invariance import invariance_profile as invariance_profile
 from .invariance import invariant_channels as invariant_channels
 from .inversion import PreImage as PreImage
 from .inversion import invert as invert
-from .inversion import total_variation as total_variation
 from .linear import LinearMap as LinearMap
 from .linear import least_squares as least_squares
 from .linear import least_squares_from as least_squares_from

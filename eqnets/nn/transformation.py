@@ -6,6 +6,7 @@ from jax import Array
 from jaxtyping import Float
 
 from eqnets import maps
+from eqnets.maps.equivariance import mix
 
 
 class TransformationLayer(nnx.Module):
@@ -65,4 +66,4 @@ class TransformationLayer(nnx.Module):
     def __call__(self, z: Float[Array, "b h w d"]) -> Float[Array, "b h w d"]:
         """Map ``[B, h, w, D]`` to the same shape."""
         moved = maps.permute_sites(z, self.g, self.grid, sampler=self.sampler)
-        return maps.mix(moved, self.kernel[...], self.bias[...])
+        return mix(moved, self.kernel[...], self.bias[...])
