@@ -9,7 +9,6 @@ from .allocate import uniform_rep as uniform_rep
 from .approximate import FreeHead as FreeHead
 from .approximate import residual_emlp as residual_emlp
 from .approximate import violations as violations
-from .convert import dense_linear as dense_linear
 from .convert import restrict_to_subgroup as restrict_to_subgroup
 from .convert import to_dense as to_dense
 from .convnext import ConvNeXt as ConvNeXt
