@@ -33,6 +33,15 @@ class AffineMap:
         matrix: (L | o), two rows of three numbers.
         interpolation: of images, ``"bilinear"`` or ``"cubic"``.
         boundary: beyond the image, ``"zeros"``, ``"reflect"`` or ``"wrap"``.
+
+    >>> import jax.numpy as jnp
+    >>> from eqnets import maps
+    >>> quarter = maps.rotate(90)
+    >>> (quarter @ quarter).matrix == maps.rotate(180).matrix
+    True
+    >>> x = jnp.array([[1.0, 2.0], [3.0, 4.0]])[None, :, :, None]
+    >>> quarter(x)[0, :, :, 0].tolist()
+    [[3.0, 1.0], [4.0, 2.0]]
     """
 
     matrix: Matrix
@@ -96,10 +105,19 @@ def as_matrix(m: ArrayLike | Sequence) -> Matrix:
 
 
 def affine_map(matrix: ArrayLike | Sequence, **options: str) -> AffineMap:
-    """The map with the 2 x 3 matrix (L | o); see `AffineMap` for options.
+    """The map with the 2 x 3 matrix (L | o).
+
+    Args:
+        matrix: array-like [2, 3], invertible; o in pixels.
+        **options: ``interpolation`` and ``boundary`` of `AffineMap`.
 
     Raises:
         ValueError: the matrix has another shape or no inverse.
+
+    >>> from eqnets import maps
+    >>> right = maps.affine_map([[1, 0, 3], [0, 1, 0]], boundary="wrap")
+    >>> right.inverse.matrix
+    ((1.0, 0.0, -3.0), (0.0, 1.0, 0.0))
     """
     return AffineMap(as_matrix(matrix), **options)
 
@@ -129,6 +147,10 @@ def scale(factor: float | int, **options: str) -> AffineMap:
     Raises:
         TypeError: ``factor`` is not a real number.
         ValueError: it is not finite, or zero.
+
+    >>> from eqnets import maps
+    >>> maps.scale(2).matrix
+    ((2.0, 0.0, 0.0), (0.0, 2.0, 0.0))
     """
     _require_number("factor", factor)
     return affine_map([[factor, 0, 0], [0, factor, 0]], **options)
@@ -139,6 +161,12 @@ def flip(axis: str, **options: str) -> AffineMap:
 
     Raises:
         ValueError: another axis.
+
+    >>> import jax.numpy as jnp
+    >>> from eqnets import maps
+    >>> x = jnp.array([[1.0, 2.0], [3.0, 4.0]])[None, :, :, None]
+    >>> maps.flip("x")(x)[0, :, :, 0].tolist()
+    [[2.0, 1.0], [4.0, 3.0]]
     """
     if axis not in ("x", "y"):
         raise ValueError(f'axis must be "x" or "y"; got {axis!r}')
@@ -183,6 +211,14 @@ def as_transform(
     Raises:
         TypeError: ``g`` is none of these, or ``t`` is missing or superfluous.
         ValueError: a function that is not affine on coordinates.
+
+    >>> import numpy as np
+    >>> from eqnets import actions, maps
+    >>> maps.as_transform(actions.hflip, (1, 6, 6, 1)).geometry == maps.flip("x")
+    True
+    >>> turned = maps.as_transform(actions.rotation(), (1, 6, 6, 1), t=np.pi / 2)
+    >>> np.round(turned.geometry.matrix, 6).tolist()
+    [[0.0, -1.0, 0.0], [1.0, 0.0, 0.0]]
     """
     if isinstance(g, Action):
         if t is None:

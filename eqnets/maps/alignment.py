@@ -36,7 +36,17 @@ def procrustes(X: ArrayLike, Y: ArrayLike) -> LinearMap:
 
 
 def procrustes_from(pair: Moments) -> LinearMap:
-    """`procrustes` from accumulated `Moments`."""
+    """`procrustes` from accumulated `Moments`.
+
+    Args:
+        pair: of X ``[n, p]`` and Y ``[n, q]``.
+
+    >>> import numpy as np
+    >>> from eqnets import maps
+    >>> x = np.random.default_rng(0).normal(size=(20, 2))
+    >>> (maps.procrustes_from(maps.moments(x, -x)).A.round(6) + 0.0).tolist()
+    [[-1.0, 0.0], [0.0, -1.0]]
+    """
 
     @jax.jit
     def fit(xy: Array, mean_x: Array, mean_y: Array) -> LinearMap:
@@ -79,7 +89,22 @@ def match_permutation(
 
 
 def match_permutation_from(pair: Moments, *, rescale: bool = False) -> LinearMap:
-    """`match_permutation` from accumulated `Moments`."""
+    """`match_permutation` from accumulated `Moments`.
+
+    Args:
+        pair: of X ``[n, p]`` and Y ``[n, p]``.
+        rescale: see `match_permutation`.
+
+    Raises:
+        TypeError: called under a JAX transformation.
+        ValueError: X and Y differ in their number of columns.
+
+    >>> import numpy as np
+    >>> from eqnets import maps
+    >>> x = np.random.default_rng(0).normal(size=(20, 2))
+    >>> maps.match_permutation_from(maps.moments(x, x[:, ::-1])).A.tolist()
+    [[0.0, 1.0], [1.0, 0.0]]
+    """
     from scipy.optimize import linear_sum_assignment
 
     if isinstance(pair.xy, jax.core.Tracer):

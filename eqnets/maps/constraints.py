@@ -23,6 +23,10 @@ class Constraint(NamedTuple):
         kind: ``"permutation"`` of channels (times positive factors), ``"orthogonal"``,
             ``"low_rank"`` or ``"sparse"``.
         k: the rank, or the most non-zeros for each of the receiver's channels.
+
+    >>> from eqnets import maps
+    >>> maps.Constraint("low_rank", 8)
+    Constraint(kind='low_rank', k=8)
     """
 
     kind: str

@@ -155,6 +155,16 @@ def covering_matrix(
     Raises:
         TypeError: a donor that is no Flax module and no ``random_donor``.
         ValueError: as `stitch`, or no seed.
+
+    >>> import jax, jax.numpy as jnp
+    >>> from eqnets import maps
+    >>> x = jax.random.normal(jax.random.key(0), (20, 2, 2, 2))
+    >>> net = lambda x: 3 * maps.tag(x.mean((1, 2)), "mean")
+    >>> labels = net(x).argmax(-1)
+    >>> found = maps.covering_matrix(
+    ...     net, net, ["mean"], ["mean"], x, labels, random_donor=lambda key: net)
+    >>> found.error.tolist(), sorted(found.controls)  # a network covers itself
+    ([[0.0]], ['clustered_noise', 'identity', 'noise', 'random_donor'])
     """
     if seeds < 1 or not layers_a or not layers_b:
         raise ValueError(

@@ -19,7 +19,16 @@ SAME = 1e4
 
 
 class LeakError(ValueError):
-    """The rest of the model uses the input beside the layer's output."""
+    """The rest of the model uses the input beside the layer's output.
+
+    >>> import jax.numpy as jnp
+    >>> from eqnets import maps
+    >>> residual = lambda x: x + maps.tag(2 * x, "branch")
+    >>> maps.cut(residual, "branch", x=jnp.ones((1, 2)))
+    Traceback (most recent call last):
+        ...
+    eqnets.maps.cut.LeakError: ...
+    """
 
 
 class Cut:
@@ -29,6 +38,12 @@ class Cut:
 
     Attributes:
         layer: where the model is cut.
+
+    >>> import jax.numpy as jnp
+    >>> from eqnets import maps
+    >>> parts = maps.Cut(lambda x: 2 * maps.tag(x + 1, "sum"), "sum")
+    >>> parts.phi(jnp.zeros((1, 2))).tolist(), parts(jnp.zeros((1, 2))).tolist()
+    ([[1.0, 1.0]], [[2.0, 2.0]])
     """
 
     def __init__(self, model: Any, layer: str):
@@ -115,13 +130,23 @@ def cut(model: Any, layer: str, *, x: Array | None = None) -> Cut:
             Python object that holds its layers in attributes, lists or dictionaries, or
             a plain function that marks a value with `tag`.
         layer: the path of the layer, ``"blocks.3.project"``, or the tag's name.
-        x: an example of the input, of which only the shape matters to later calls: with
-            it errors show now rather than at the first ``phi``.
+        x: an example of the input, such as images ``[B, H, W, C]``, of which only the
+            shape matters to later calls: with it errors show now rather than at the
+            first ``phi``.
 
     Raises:
         TypeError: the model is not callable.
         ValueError: there is no such layer, or it is not called exactly once.
         LeakError: (a ValueError) psi would need x, as inside a residual block.
+
+    >>> import jax.numpy as jnp
+    >>> from flax import nnx
+    >>> from eqnets import maps
+    >>> layers = [nnx.Linear(n, 4, rngs=nnx.Rngs(n)) for n in (3, 4)]
+    >>> net, x = nnx.Sequential(*layers), jnp.ones((1, 3))
+    >>> parts = maps.cut(net, "layers.0")
+    >>> parts.phi(x).shape, bool(jnp.allclose(parts.psi(parts.phi(x)), net(x)))
+    ((1, 4), True)
     """
     made = Cut(model, layer)
     if x is not None:

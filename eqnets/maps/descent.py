@@ -20,6 +20,10 @@ class Descent(NamedTuple):
         every: steps between two looks at the held-out examples.
         patience: looks without a better held-out loss before it stops.
         seed: of the split and of the batches.
+
+    >>> from eqnets import maps
+    >>> maps.Descent(steps=1000).patience  # what is not said stays as it is
+    5
     """
 
     steps: int = 300

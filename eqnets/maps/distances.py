@@ -10,19 +10,27 @@ AnyArray = Array | np.ndarray
 def squared(
     x: Float[AnyArray, "*batch d"], y: Float[AnyArray, "*batch d"]
 ) -> Float[Array, "*batch"]:
-    """|x - y|^2 over the last axis."""
+    """|x - y|^2 over the last axis, ``[..., d] -> [...]``.
+
+    >>> import jax.numpy as jnp
+    >>> from eqnets import maps
+    >>> float(maps.squared(jnp.array([3.0, 0.0]), jnp.array([0.0, 4.0])))
+    25.0
+    """
     return jnp.sum((x - y) ** 2, -1)
 
 
 def hellinger(
     x: Float[AnyArray, "*batch d"], y: Float[AnyArray, "*batch d"]
 ) -> Float[Array, "*batch"]:
-    """sqrt(sum (sqrt x - sqrt y)^2) over the last axis, negative entries taken as 0.
+    """sqrt(sum (sqrt x - sqrt y)^2) over the last axis, ``[..., d] -> [...]``.
 
-    As in Lenc and Vedaldi (2019), footnote 7: without the factor 1/sqrt 2. A regressed
-    histogram may have negative entries, which stand for an empty bin.
+    As in Lenc and Vedaldi (2019), footnote 7: without the factor 1/sqrt 2. Negative
+    entries are taken as 0: in a regressed histogram they stand for an empty bin.
 
-    >>> float(hellinger(jnp.array([4.0, 0.0]), jnp.array([1.0, -3.0])))
+    >>> import jax.numpy as jnp
+    >>> from eqnets import maps
+    >>> float(maps.hellinger(jnp.array([4.0, 0.0]), jnp.array([1.0, -3.0])))
     1.0
     """
     root = [jnp.sqrt(jnp.maximum(v, 0)) for v in (x, y)]
@@ -35,9 +43,13 @@ def chi2(
     *,
     eps: float = 1e-12,
 ) -> Float[Array, "*batch"]:
-    """1/2 sum (x - y)^2 / (x + y + eps) over the last axis, for non-negative entries.
+    """1/2 sum (x - y)^2 / (x + y + eps) over the last axis, ``[..., d] -> [...]``.
 
-    >>> round(float(chi2(jnp.array([3.0, 0.0]), jnp.array([1.0, 0.0]))), 6)
+    For entries that are not negative, such as those of histograms.
+
+    >>> import jax.numpy as jnp
+    >>> from eqnets import maps
+    >>> round(float(maps.chi2(jnp.array([3.0, 0.0]), jnp.array([1.0, 0.0]))), 6)
     0.5
     """
     return jnp.sum((x - y) ** 2 / (x + y + eps), -1) / 2

@@ -135,6 +135,16 @@ def fit_equivariance(
         TypeError: ``x`` are not floating images, or see `as_transform`.
         ValueError: an unknown option, missing labels, features that are not an array
             ``[B, h, w, D]`` or ``[B, D]``.
+
+    >>> import jax
+    >>> from eqnets import maps
+    >>> x = jax.random.normal(jax.random.key(0), (8, 4, 4, 2))
+    >>> net = lambda x: maps.tag(x[..., ::-1], "swapped").mean((1, 2))
+    >>> grid = maps.centred_grid(4, 4)
+    >>> fit = maps.fit_equivariance(
+    ...     maps.cut(net, "swapped"), maps.flip("x"), x, m=1, grid=grid)
+    >>> fit.kernel[0, 0].round(3).astype(int).tolist()  # the channels stay
+    [[1, 0], [0, 1]]
     """
     x = _checked(x, labels, loss, start)
     transform = as_transform(action_or_transform, x.shape, t=t)

@@ -64,6 +64,20 @@ def invariance_profile(
         train: images and labels that M_g is fitted to.
         test: images and labels that errors are counted on.
         **options: of `fit_equivariance`.
+
+    Raises:
+        TypeError, ValueError: as `fit_equivariance`.
+
+    >>> import jax
+    >>> from eqnets import maps
+    >>> x = jax.random.normal(jax.random.key(0), (8, 4, 4, 2))
+    >>> net = lambda x: maps.tag(x[..., ::-1], "swapped").mean((1, 2))
+    >>> data = (x, net(x).argmax(-1))
+    >>> options = {"m": 1, "grid": maps.centred_grid(4, 4)}
+    >>> found = maps.invariance_profile(
+    ...     net, ["swapped"], maps.flip("x"), data, data, **options)
+    >>> found.clean, found.transformed  # a mean does not see the flip
+    (0.0, 0.0)
     """
     (x, labels), (tested, truth) = train, test
     tested = jnp.asarray(tested)
@@ -91,7 +105,19 @@ def invariance_profile(
 def error_rate(
     f: Callable[[Array], Array], x: ArrayLike, labels: ArrayLike, batch_size: int = 64
 ) -> float:
-    """The fraction of images whose largest output is not their label."""
+    """The fraction of images whose largest output is not their label.
+
+    Args:
+        f: images to logits ``[B, K]``.
+        x: images ``[n, H, W, C]``, or features of them.
+        labels: integers ``[n]``.
+        batch_size: images at a time.
+
+    >>> import numpy as np
+    >>> from eqnets import maps
+    >>> maps.error_rate(lambda z: z, np.eye(4), np.array([0, 1, 2, 2]))
+    0.25
+    """
     x, labels = jnp.asarray(x), np.asarray(labels)
     guesses = [np.asarray(f(part).argmax(-1)) for part in batches(x, batch_size)]
     return float(np.mean(np.concatenate(guesses) != labels))
@@ -142,6 +168,16 @@ def invariant_channels(
 
     Raises:
         ValueError: an unknown rule or a tolerance outside [0, 1).
+
+    >>> import jax
+    >>> from eqnets import maps
+    >>> x = jax.random.normal(jax.random.key(0), (8, 4, 4, 2))
+    >>> net = lambda x: maps.tag(x[..., ::-1], "swapped").mean((1, 2))
+    >>> fit = maps.fit_equivariance(maps.cut(net, "swapped"), maps.flip("x"), x, m=1,
+    ...                             grid=maps.centred_grid(4, 4))
+    >>> found = maps.invariant_channels(fit, x, net(x).argmax(-1))
+    >>> found.count, found.total
+    (2, 2)
     """
     if rule not in RULES or not 0 <= tolerance < 1:
         raise ValueError(

@@ -60,6 +60,13 @@ def invert(
 
     Raises:
         ValueError: phi of such images does not have the shape of ``z``.
+
+    >>> import jax, jax.numpy as jnp
+    >>> from eqnets import maps
+    >>> phi = lambda x: x.mean((1, 2))  # features that say the mean colour alone
+    >>> found = maps.invert(phi, jnp.array([[0.7]]), (2, 2, 1), key=jax.random.key(0))
+    >>> found.image.shape, bool(found.residual[0] < 0.01)
+    ((1, 2, 2, 1), True)
     """
     import optax
 

@@ -25,6 +25,12 @@ class LinearMap(NamedTuple):
     Attributes:
         A: ``[q, p]``.
         b: ``[q]``.
+
+    >>> import numpy as np
+    >>> from eqnets import maps
+    >>> double = maps.LinearMap(A=2 * np.eye(2), b=np.ones(2))
+    >>> double(np.array([3.0, 4.0])).tolist()
+    [7.0, 9.0]
     """
 
     A: Float[AnyArray, "q p"]
@@ -81,6 +87,12 @@ def ridge(X: ArrayLike, Y: ArrayLike, lam: float | int) -> LinearMap:
     Raises:
         TypeError: not real numbers.
         ValueError: ``lam`` is negative, or see `least_squares`.
+
+    >>> import numpy as np
+    >>> from eqnets import maps
+    >>> x = np.array([[-1.0], [1.0]])
+    >>> [maps.ridge(x, x, lam).A.round(6).item() for lam in (0.0, 1.0, 3.0)]
+    [1.0, 0.5, 0.25]
     """
     return ridge_path(X, Y, [lam])[0]
 
@@ -88,7 +100,23 @@ def ridge(X: ArrayLike, Y: ArrayLike, lam: float | int) -> LinearMap:
 def ridge_path(
     X: ArrayLike, Y: ArrayLike, lams: Sequence[float | int]
 ) -> list[LinearMap]:
-    """`ridge` for every one of several weights, from one factorisation of X."""
+    """`ridge` for every one of several weights, from one factorisation of X.
+
+    Args:
+        X: ``[n, p]``.
+        Y: ``[n, q]``.
+        lams: the weights, not negative.
+
+    Raises:
+        TypeError: not real numbers.
+        ValueError: a negative weight, or see `least_squares`.
+
+    >>> import numpy as np
+    >>> from eqnets import maps
+    >>> x = np.array([[-1.0], [1.0]])
+    >>> [f.A.round(6).item() for f in maps.ridge_path(x, x, [0.0, 1.0])]
+    [1.0, 0.5]
+    """
     check_pair(X, Y)
     lams = _checked(lams)
     return solve_precisely(
@@ -101,12 +129,38 @@ def least_squares_from(moments: Moments) -> LinearMap:
 
     Eigenvalues of the Gram matrix up to max(n, p) eps times the largest count as zero:
     in singular values of X that is the square root, coarser than `least_squares`.
+
+    Args:
+        moments: of X ``[n, p]`` and Y ``[n, q]``.
+
+    >>> import numpy as np
+    >>> from eqnets import maps
+    >>> x = np.arange(6.0).reshape(6, 1)
+    >>> halves = [maps.moments(part, 3 * part + 1) for part in (x[:3], x[3:])]
+    >>> f = maps.least_squares_from(maps.merge(*halves))
+    >>> f.A.round(6).tolist(), f.b.round(6).tolist()
+    ([[3.0]], [1.0])
     """
     return ridge_path_from(moments, [0.0])[0]
 
 
 def ridge_path_from(moments: Moments, lams: Sequence[float | int]) -> list[LinearMap]:
-    """`ridge_path` from accumulated `Moments`, one eigendecomposition for all."""
+    """`ridge_path` from accumulated `Moments`, one eigendecomposition for all.
+
+    Args:
+        moments: of X ``[n, p]`` and Y ``[n, q]``.
+        lams: the weights, not negative.
+
+    Raises:
+        ValueError: a negative weight.
+
+    >>> import numpy as np
+    >>> from eqnets import maps
+    >>> x = np.array([[-1.0], [1.0]])
+    >>> path = maps.ridge_path_from(maps.moments(x, x), [0.0, 1.0])
+    >>> [f.A.round(6).item() for f in path]
+    [1.0, 0.5]
+    """
     lams = _checked(lams)
     eps = epsilon(moments.xx)
     return solve_precisely(

@@ -40,9 +40,19 @@ class Moments(NamedTuple):
 def moments(X: ArrayLike, Y: ArrayLike) -> Moments:
     """The moments of one batch, in float64; see `accumulate` for many.
 
+    Args:
+        X: ``[n, p]``, an example a row.
+        Y: ``[n, q]``.
+
     Raises:
         TypeError: not real numbers.
         ValueError: not two matrices of the same number of rows.
+
+    >>> import numpy as np
+    >>> from eqnets import maps
+    >>> m = maps.moments(np.array([[1.0], [3.0]]), np.array([[0.0], [4.0]]))
+    >>> m.mean_y.tolist(), m.xy.tolist()
+    ([2.0], [[4.0]])
     """
     check_pair(X, Y)
     return solve_precisely(_moments, X, Y)
@@ -53,6 +63,13 @@ def merge(a: Moments, b: Moments) -> Moments:
 
     Raises:
         ValueError: they are of features of different sizes.
+
+    >>> import numpy as np
+    >>> from eqnets import maps
+    >>> x = np.arange(4.0).reshape(4, 1)
+    >>> both = maps.merge(maps.moments(x[:3], x[:3]), maps.moments(x[3:], x[3:]))
+    >>> float(both.n), both.mean_x.tolist(), both.xx.tolist()
+    (4.0, [1.5], [[5.0]])
     """
     if jnp.shape(a.xy) != jnp.shape(b.xy):
         raise ValueError(

@@ -22,13 +22,20 @@ def pose_templates(
 
     Args:
         maps: M_g of every pose g, from ``p`` to ``q`` features.
-        w: the template of the upright object.
+        w: the template of the upright object, ``[q]``.
 
     Returns:
-        A map with a row for each pose.
+        A map with a row for each pose, A ``[poses, p]``.
 
     Raises:
         ValueError: no maps, or maps that do not give ``q`` features.
+
+    >>> import numpy as np
+    >>> from eqnets import maps
+    >>> moves = [maps.LinearMap(a, np.zeros(2)) for a in (np.eye(2), np.eye(2)[::-1])]
+    >>> scores = maps.pose_templates(moves, np.array([1.0, 0.0]))
+    >>> scores(np.array([[0.2, 0.9], [0.8, 0.1]])).argmax(-1).tolist()
+    [1, 0]
     """
     if not len(maps):
         raise ValueError("maps must hold the M_g of at least one pose")
@@ -56,13 +63,24 @@ def fit_template(
     is convex, by L-BFGS.
 
     Args:
-        features: of every image under every candidate pose: phi(g x), or M_g phi(x).
+        features: of every image under every candidate pose, phi(g x) or M_g phi(x),
+            ``[n, poses, q]``.
         poses: the index of the right one, ``[n]``.
         lam: weight of |w|^2; features are scaled to unit mean square first.
         steps: of L-BFGS.
 
+    Returns:
+        w, ``[q]``.
+
     Raises:
         ValueError: shapes that do not fit.
+
+    >>> import numpy as np
+    >>> from eqnets import maps
+    >>> features = np.array([[[1.0, 0.0], [0.0, 1.0]], [[0.0, 1.0], [1.0, 0.0]]])
+    >>> w = maps.fit_template(features, np.array([0, 1]), steps=20)
+    >>> bool(w[0] > 0 > w[1]), (features @ w).argmax(1).tolist()
+    (True, [0, 1])
     """
     import optax
 

@@ -40,6 +40,10 @@ def receptive_grid(
     Raises:
         ValueError: phi does not return a grid of features, or its fields reach over
             the whole image.
+
+    >>> from eqnets import maps
+    >>> maps.receptive_grid(lambda x: x[:, 1::2, 1::2], (1, 8, 8, 1))
+    Grid(shape=(4, 4), origin=(-2.5, -2.5), step=(2.0, 2.0))
     """
     key = jax.random.key(0) if key is None else key
     out = jax.eval_shape(phi, jax.ShapeDtypeStruct((1, *shape[1:]), jnp.float32))

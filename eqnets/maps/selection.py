@@ -75,7 +75,25 @@ def forward_select_from(
     rule: str = "omp",
     mask: ArrayLike | None = None,
 ) -> LinearMap:
-    """`forward_select` from accumulated `Moments`, without the examples."""
+    """`forward_select` from accumulated `Moments`, without the examples.
+
+    Args:
+        moments: of X ``[n, p]`` and Y ``[n, q]``.
+        k: see `forward_select`, as for the rest.
+        rule: ``"omp"`` or ``"ols"``.
+        mask: bool ``[q, p]``, or ``[p]`` for all rows.
+
+    Raises:
+        TypeError: a mask that is not boolean.
+        ValueError: an unknown rule, ``k`` below 1, or a mask that does not fit.
+
+    >>> import numpy as np
+    >>> from eqnets import maps
+    >>> x = np.random.default_rng(0).normal(size=(20, 3))
+    >>> found = maps.forward_select_from(maps.moments(x, 2 * x[:, [1]]), 1)
+    >>> (found.A.round(6) + 0.0).tolist()
+    [[0.0, 2.0, 0.0]]
+    """
     shape = jnp.shape(moments.xy)[::-1]
     mask = _checked(k, rule, mask, shape)
     options = (min(k, shape[1]), rule, epsilon(moments.xx))

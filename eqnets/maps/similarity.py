@@ -104,6 +104,13 @@ def procrustes_distance(X: ArrayLike, Y: ArrayLike) -> float:
     Raises:
         TypeError: not real numbers.
         ValueError: not two matrices of the same number of rows, or constant features.
+
+    >>> import numpy as np
+    >>> from eqnets import maps
+    >>> x = np.random.default_rng(0).normal(size=(20, 2))
+    >>> turned = 3 * x @ np.array([[0.0, -1.0], [1.0, 0.0]])
+    >>> round(abs(maps.procrustes_distance(x, turned)), 6)
+    0.0
     """
     check_pair(X, Y)
 
@@ -130,6 +137,11 @@ def relative_representation(X: ArrayLike, anchors: ArrayLike) -> Float[Array, "n
 
     Raises:
         ValueError: other shapes.
+
+    >>> import numpy as np
+    >>> from eqnets import maps
+    >>> maps.relative_representation(np.array([[3.0, 0.0]]), np.eye(2)).tolist()
+    [[1.0, 0.0]]
     """
     if jnp.ndim(X) != 2 or jnp.ndim(anchors) != 2 or X.shape[1] != anchors.shape[1]:
         raise ValueError(

@@ -51,7 +51,17 @@ class Grid:
 
 
 def centred_grid(h: int, w: int, step: float | int = 1.0) -> Grid:
-    """A grid whose middle is the middle of the image."""
+    """A grid whose middle is the middle of the image.
+
+    Args:
+        h: rows of sites.
+        w: columns of sites.
+        step: the distance between neighbours, in pixels.
+
+    >>> from eqnets import maps
+    >>> maps.centred_grid(4, 4, step=2)
+    Grid(shape=(4, 4), origin=(-3.0, -3.0), step=(2.0, 2.0))
+    """
     origin = (-(w - 1) / 2 * step, -(h - 1) / 2 * step)
     return Grid((h, w), origin, (float(step), float(step)))
 
@@ -66,8 +76,20 @@ def permute_sites(
     where it goes (Lenc and Vedaldi, 2019, section 5.1.4): the transpose of the gather
     of g^-1. They agree where sites go to sites.
 
+    Args:
+        z: features ``[B, h, w, D]``.
+        g: moves the image.
+        grid: where the features sit on it.
+        sampler: ``"gather"`` or ``"splat"``.
+
     Raises:
         ValueError: an unknown sampler, or features that are not on this grid.
+
+    >>> import jax.numpy as jnp
+    >>> from eqnets import maps
+    >>> z = jnp.array([1.0, 2.0, 3.0]).reshape(1, 1, 3, 1)
+    >>> maps.permute_sites(z, maps.flip("x"), maps.centred_grid(1, 3)).ravel().tolist()
+    [3.0, 2.0, 1.0]
     """
     if sampler not in SAMPLERS:
         raise ValueError(f"sampler must be one of {SAMPLERS}; got {sampler!r}")
@@ -107,6 +129,10 @@ def neighbourhoods(
 
     Raises:
         ValueError: ``m`` is not from 1 to the shorter side of the grid.
+
+    >>> from eqnets import maps
+    >>> maps.neighbourhoods(maps.flip("x"), maps.centred_grid(1, 3), 1)[..., 0].tolist()
+    [[2, 1, 0]]
     """
     h, w = grid.shape
     if not 1 <= m <= min(h, w):
@@ -127,9 +153,20 @@ def neighbourhood_mask(
     """Which of the flattened features may predict which: the pattern of equation 5.
 
     Args:
-        sites: of `neighbourhoods`.
+        sites: of `neighbourhoods`, ``[h, w, m m]``.
         grid: of the features that predict.
         channels: of the predicting and of the predicted features.
+
+    Returns:
+        bool ``[q, p]``, for `forward_select`.
+
+    >>> import numpy as np
+    >>> from eqnets import maps
+    >>> sites = maps.neighbourhoods(maps.flip("x"), maps.centred_grid(1, 3), 1)
+    >>> maps.neighbourhood_mask(sites, maps.centred_grid(1, 3), (1, 1)).astype(int)
+    array([[0, 0, 1],
+           [0, 1, 0],
+           [1, 0, 0]])
     """
     inputs, outputs = channels
     own = sites.reshape(-1, sites.shape[-1])
@@ -157,6 +194,17 @@ def fit_by_site(
 
     Returns:
         A map of the flattened features.
+
+    Raises:
+        ValueError: shapes that do not fit together.
+
+    >>> import numpy as np
+    >>> from eqnets import maps
+    >>> x = np.random.default_rng(0).normal(size=(8, 2, 2, 1))
+    >>> sites = maps.neighbourhoods(maps.flip("x"), maps.centred_grid(2, 2), 1)
+    >>> f = maps.fit_by_site(maps.least_squares, x, x[:, :, ::-1], sites)
+    >>> np.abs(f.A).argmax(1).tolist()  # the site that each reads
+    [1, 0, 3, 2]
     """
     n, h, w, d = X.shape
     h2, w2, e = Y.shape[1:]

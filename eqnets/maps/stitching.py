@@ -143,6 +143,17 @@ def stitch(
     Raises:
         TypeError: images that are not floating, or no key for a random start.
         ValueError: an unknown option, or features that cannot be stitched.
+
+    >>> import jax
+    >>> from eqnets import maps
+    >>> x = jax.random.normal(jax.random.key(0), (20, 2, 2, 2))
+    >>> net = lambda x: 3 * maps.tag(x.mean((1, 2)), "mean")
+    >>> turned = lambda x: -2 * maps.tag(-x.mean((1, 2)), "mean")
+    >>> found = maps.stitch(
+    ...     maps.cut(net, "mean"), maps.cut(turned, "mean"), x, net(x).argmax(-1))
+    >>> found.error, found.fvu < 1e-6, found.layer.kernel[0, 0].round(3).astype(int)
+    (0.0, True, Array([[-1,  0],
+           [ 0, -1]], dtype=int32))
     """
     fit, measured = split(x, labels, test)
     size = sites(cut_a, cut_b, fit[0])

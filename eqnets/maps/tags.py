@@ -13,7 +13,7 @@ PREFIX = "eqnets.maps:"
 
 
 def tag(x: Array, name: str) -> Array:
-    """Return ``x``, marked so that `cut` finds it under ``name``.
+    """Return ``x`` ``[...]``, marked so that `cut` finds it under ``name``.
 
     For layers that are not modules: wrap the value in a plain function and cut there.
 

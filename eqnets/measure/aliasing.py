@@ -67,7 +67,25 @@ def printed_aliasing_lee(
     larger strides, and for images decimated along both axes, it differs as soon as two
     frequencies that fold onto one another both have energy and one of them moves.
 
-    Arguments, results and errors are those of :func:`aliasing_lee`.
+    Args:
+        x: a signal [M] or images [B, H, W, C], periodic.
+        stride: s, or (s_y, s_x), which divides the size.
+        velocity: of the translation in fractions of the axis: v_x, or (v_x, v_y).
+
+    Returns:
+        A number for a signal, [B] for images (summed over channels).
+
+    Raises:
+        TypeError: x is not of a floating dtype.
+        ValueError: other shapes, or a stride that does not divide the size.
+
+    >>> import jax.numpy as jnp
+    >>> from eqnets import measure
+    >>> wave = lambda k: jnp.cos(2 * jnp.pi * k * jnp.arange(16) / 16)
+    >>> both = [f(wave(5), 2, 1.0) for f in (measure.printed_aliasing_lee,
+    ...                                      measure.aliasing_lee)]
+    >>> bool(jnp.allclose(*both))  # a signal at stride 2
+    True
     """
     images, strides, velocities, is_signal = _checked(x, stride, velocity)
     energy = _printed(images, strides, velocities)

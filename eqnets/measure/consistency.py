@@ -58,6 +58,14 @@ def circular_consistency(
     Raises:
         TypeError: ``predict`` does not return integers.
         ValueError: a shape or a number that does not fit.
+
+    >>> import jax
+    >>> from eqnets import measure
+    >>> x = jax.random.normal(jax.random.key(0), (4, 4, 4, 2))
+    >>> predict = lambda x: x.max((1, 2)).argmax(-1)  # a maximum does not move
+    >>> key = jax.random.key(1)
+    >>> measure.circular_consistency(predict, x, key, max_shift=3, pairs=2)
+    1.0
     """
     _require_images(x)
     _require_counts(max_shift=max_shift, pairs=pairs)
@@ -95,6 +103,14 @@ def shift_consistency(
     Raises:
         TypeError: ``predict`` does not return integers.
         ValueError: images too small for the window, or a number that does not fit.
+
+    >>> import jax
+    >>> from eqnets import measure
+    >>> x = jax.random.normal(jax.random.key(0), (4, 4, 4, 2))
+    >>> centre = lambda x: x[:, 1, 1].argmax(-1)  # looks at one pixel
+    >>> key = jax.random.key(1)
+    >>> measure.shift_consistency(centre, x, key, crop=3, max_shift=1, pairs=2) < 1
+    True
     """
     _require_images(x)
     _require_counts(max_shift=max_shift, pairs=pairs, crop=crop)
@@ -118,9 +134,23 @@ def discrete_consistency(predict: Predict, x: Array, *, shift: int = 10) -> floa
 
     An error: 0 for a network whose labels do not change (Gruver et al. 2022, D.4).
 
+    Args:
+        predict: images [B, H, W, C] to integer labels [B].
+        x: images [B, H, W, C].
+        shift: in pixels, of either sign.
+
+    Returns:
+        A fraction in [0, 1].
+
     Raises:
         TypeError: ``predict`` does not return integers.
         ValueError: a shape that does not fit.
+
+    >>> import jax
+    >>> from eqnets import measure
+    >>> x = jax.random.normal(jax.random.key(0), (4, 4, 4, 2))
+    >>> measure.discrete_consistency(lambda x: x.max((1, 2)).argmax(-1), x)
+    0.0
     """
     _require_images(x)
     moved = roll(jnp.asarray(x), shift, shift)

@@ -31,6 +31,14 @@ def error_map(f: Function, action: Action, x: Array) -> Float[Array, "b h w"]:
     Raises:
         TypeError: see :func:`lie_derivative`.
         ValueError: the same, or an output that moves with the image.
+
+    >>> import jax
+    >>> from eqnets import actions, measure
+    >>> x = jax.random.normal(jax.random.key(0), (1, 4, 4, 1))
+    >>> corner = lambda x: x[:, 0, 0]  # looks at one pixel
+    >>> where = measure.error_map(corner, actions.brightness(), x)
+    >>> bool(abs(where[0, 0, 0]) > 0), bool(abs(where).sum() == abs(where[0, 0, 0]))
+    (True, True)
     """
     x = checked_input((action,), x)
     program, consts = trace(f, x)

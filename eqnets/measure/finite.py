@@ -58,6 +58,14 @@ def response(
     Raises:
         TypeError: see :func:`lie_derivative`.
         ValueError: the same.
+
+    >>> import jax
+    >>> from eqnets import actions, measure
+    >>> x = jax.random.normal(jax.random.key(0), (2, 4, 4, 1))
+    >>> r = measure.response(
+    ...     lambda x: x.mean((1, 2)), actions.brightness(), x, [0.0, 0.5])
+    >>> r.distance.shape, bool(abs(r.distance[1] - 0.5 * r.slope).max() < 1e-6)
+    ((2, 2), True)
     """
     x = checked_input((action,), x)
     ts = np.asarray(ts, np.float64)
@@ -114,6 +122,15 @@ def group_sample_error(
     Raises:
         TypeError: see :func:`lie_derivative`.
         ValueError: the same, or ``samples`` or ``max_t`` that is not positive.
+
+    >>> import jax
+    >>> from eqnets import actions, measure
+    >>> x = jax.random.normal(jax.random.key(0), (2, 4, 4, 1))
+    >>> options = {"key": jax.random.key(1), "samples": 2, "max_t": 0.5}
+    >>> error = measure.group_sample_error(
+    ...     lambda x: x.mean((1, 2)), actions.brightness(), x, **options)
+    >>> error.per_example.shape, error.mean > 0
+    ((2,), True)
     """
     if samples < 1 or not max_t > 0:
         raise ValueError(

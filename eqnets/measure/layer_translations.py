@@ -78,6 +78,19 @@ def eq_t_layers(
     Raises:
         TypeError: see :func:`layerwise`.
         ValueError: the same, or an option or a number that does not fit.
+
+    >>> import jax
+    >>> from eqnets import measure
+    >>> x = jax.random.normal(jax.random.key(0), (2, 4, 4, 1))
+    >>> def net(x):
+    ...     with jax.named_scope("double"):
+    ...         x = 2 * x
+    ...     with jax.named_scope("decimate"):
+    ...         return x[:, ::2, ::2]
+    >>> options = {"key": jax.random.key(1), "samples": 2, "max_fraction": 0.5}
+    >>> errors = measure.eq_t_layers(net, x, periodic=True, **options)
+    >>> errors.names, [bool(e > 1e-4) for e in errors.mean]
+    (('double', 'decimate'), [False, True])
     """
     check_normalize(normalize)
     draw = Draw(samples, max_fraction, periodic, whole=whole_pixels)

@@ -109,7 +109,7 @@ def lee_profile(
     Args:
         f: see :func:`lee`.
         actions: by name.
-        x: see :func:`lee`.
+        x: images [B, H, W, C], or an iterable of batches of them.
         norm: see :func:`lee`.
         normalize: see :func:`lee`.
         action_out: see :func:`lee`.
@@ -118,6 +118,20 @@ def lee_profile(
 
     Returns:
         An :class:`Estimate` for each name.
+
+    Raises:
+        TypeError: see :func:`lee`.
+        ValueError: the same, no actions, or no images.
+
+    >>> import jax
+    >>> from eqnets import actions, measure
+    >>> x = jax.random.normal(jax.random.key(0), (2, 4, 4, 1))
+    >>> errors = measure.lee_profile(
+    ...     lambda x: x.mean((1, 2)),
+    ...     {"shift": actions.translation("x", boundary="wrap"),
+    ...      "brightness": actions.brightness()}, x)
+    >>> {name: error.mean > 1e-6 for name, error in errors.items()}
+    {'shift': False, 'brightness': True}
     """
     for name, value, known in (
         ("norm", norm, NORMS),

@@ -70,6 +70,26 @@ def lie_derivatives(
 
     As :func:`lie_derivative`; every output has a new leading axis, one entry for each
     of ``actions``. ``action_out`` holds for all of them.
+
+    Args:
+        f: see :func:`lie_derivative`.
+        actions: how the input moves, one after another.
+        action_out: see :func:`lie_derivative`.
+
+    Returns:
+        A function of the same input; an output ``[B, ...]`` of ``f`` becomes
+        ``[len(actions), B, ...]``.
+
+    Raises:
+        TypeError: see :func:`lie_derivative`.
+        ValueError: the same, or no actions.
+
+    >>> import jax
+    >>> from eqnets import actions, measure
+    >>> x = jax.random.normal(jax.random.key(0), (2, 4, 4, 1))
+    >>> both = [actions.translation("x", boundary="wrap"), actions.brightness()]
+    >>> measure.lie_derivatives(lambda x: x.mean((1, 2)), both)(x).shape
+    (2, 2, 1)
     """
     actions = tuple(actions)
     if not actions:

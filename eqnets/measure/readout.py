@@ -22,6 +22,14 @@ def readout(
 
     Raises:
         ValueError: an unknown kind, or logits that are not [B, K] (at the call).
+
+    >>> import jax.numpy as jnp
+    >>> from eqnets import measure
+    >>> net, x = jnp.log, jnp.array([[1.0, 3.0]])  # logits log 1 and log 3
+    >>> measure.readout(net, "probs")(x).round(5).tolist()
+    [[0.25, 0.75]]
+    >>> measure.readout(net, "top1")(x).round(5).tolist()
+    [0.75]
     """
     if kind not in READOUTS:
         raise ValueError(f"kind must be one of {', '.join(READOUTS)}; got {kind!r}")

@@ -40,6 +40,14 @@ def consistency_regularizer(
         TypeError: see :func:`lie_derivative`.
         ValueError: the same, a ``sigma`` that is not positive, or an output without the
             batch axis.
+
+    >>> import jax
+    >>> from eqnets import actions, measure
+    >>> x = jax.random.normal(jax.random.key(0), (2, 4, 4, 1))
+    >>> shift, key = actions.translation("x", boundary="wrap"), jax.random.key(1)
+    >>> f = lambda x: x.mean((1, 2))
+    >>> bool(measure.consistency_regularizer(f, shift, x, key, sigma=0.1) < 1e-10)
+    True
     """
     if isinstance(sigma, int | float) and not sigma > 0:
         raise ValueError(f"sigma must be positive, got {sigma}")
@@ -68,14 +76,22 @@ def lie_regularizer(
     price of f. What :func:`consistency_regularizer` goes to as sigma does to 0
     (Gruver et al. 2022, eq. 8), without its noise.
 
-    Arguments and errors are those of :func:`consistency_regularizer`.
+    Args:
+        f: as of :func:`consistency_regularizer`.
+        action: the one-parameter action.
+        x: images [B, H, W, C].
+        action_out: how the output moves; see :func:`lie_derivative`.
+
+    Raises:
+        TypeError: see :func:`lie_derivative`.
+        ValueError: the same, or an output without the batch axis.
 
     >>> import jax, jax.numpy as jnp
-    >>> from eqnets import actions
-    >>> x = jax.random.normal(jax.random.key(0), (2, 8, 8, 1))
+    >>> from eqnets import actions, measure
+    >>> x = jax.random.normal(jax.random.key(0), (2, 4, 4, 1))
     >>> def loss(w):
     ...     f = lambda x: jnp.tanh(w * x).mean((1, 2))
-    ...     return lie_regularizer(f, actions.rotation(), x)
+    ...     return measure.lie_regularizer(f, actions.rotation(), x)
     >>> bool(jax.jit(jax.grad(loss))(1.0) > 0)
     True
     """

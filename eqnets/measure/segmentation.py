@@ -49,6 +49,15 @@ def segmentation_consistency(
     Raises:
         ValueError: ``max_shift`` reaches the size of the image, fewer than one pair,
             an unknown ``against``, or labels of another shape.
+
+    >>> import jax
+    >>> from eqnets import measure
+    >>> x = jax.random.normal(jax.random.key(0), (2, 4, 4, 1))
+    >>> key = jax.random.key(1)
+    >>> options = {"max_shift": 2, "pairs": 1}
+    >>> threshold = lambda x: (x[..., 0] > 0).astype(int)  # pixel by pixel
+    >>> float(measure.segmentation_consistency(threshold, x, key, **options))
+    1.0
     """
     if against not in ("pair", "unshifted"):
         raise ValueError(f'against must be "pair" or "unshifted", got {against!r}')

@@ -60,6 +60,15 @@ def eq_t(
     Raises:
         TypeError: see :func:`lie_derivative`.
         ValueError: the same, or an option or a number that does not fit.
+
+    >>> import jax
+    >>> from eqnets import measure
+    >>> x = jax.random.normal(jax.random.key(0), (2, 4, 4, 1))
+    >>> options = {"key": jax.random.key(1), "samples": 4, "max_fraction": 0.25}
+    >>> mirrored = lambda x: x[:, ::-1]  # it moves the other way
+    >>> error = measure.eq_t(mirrored, x, periodic=True, **options)
+    >>> error.per_example.shape, error.mean > 0.1
+    ((2,), True)
     """
     draw = Draw(samples, max_fraction, periodic, whole=True)
     return _end_to_end(f, x, key, draw, normalize, action_out)
@@ -76,7 +85,33 @@ def eq_t_frac(
     periodic: bool = False,
     action_out: PyTree[Action] | None = None,
 ) -> Estimate:
-    """:func:`eq_t` under continuous translations, by trigonometric interpolation."""
+    """:func:`eq_t` under continuous translations, by trigonometric interpolation.
+
+    Args:
+        f: a function of images; outputs [B, h, w, K] move like images.
+        x: images [B, H, W, C].
+        key: for the translations; each image draws its own.
+        samples: translations for each image.
+        max_fraction: the largest, in fractions of the axis.
+        normalize: see :func:`eq_t`.
+        periodic: see :func:`eq_t`.
+        action_out: see :func:`eq_t`.
+
+    Returns:
+        As :func:`eq_t`.
+
+    Raises:
+        TypeError: see :func:`lie_derivative`.
+        ValueError: the same, or an option or a number that does not fit.
+
+    >>> import jax
+    >>> from eqnets import measure
+    >>> x = jax.random.normal(jax.random.key(0), (2, 4, 4, 1))
+    >>> options = {"key": jax.random.key(1), "samples": 2, "max_fraction": 0.5}
+    >>> error = measure.eq_t_frac(lambda x: x.mean((1, 2)), x, **options)
+    >>> error.mean < 1e-5  # the mean over the image does not move
+    True
+    """
     draw = Draw(samples, max_fraction, periodic, whole=False)
     return _end_to_end(f, x, key, draw, normalize, action_out)
 
