@@ -5,15 +5,8 @@ plain data. matplotlib and Jinja2 are imported when a figure or a page is made, 
 this package.
 """
 
-from .figures import error_maps as error_maps
-from .figures import lee_bars as lee_bars
-from .figures import photographs as photographs
-from .figures import responses as responses
 from .heat_map import heat_map as heat_map
 from .layer_figures import KIND_COLOURS as KIND_COLOURS
-from .layer_figures import contributions as contributions
-from .layer_figures import convergence as convergence
-from .layer_figures import subnetworks as subnetworks
 from .layer_page import layer_lines as layer_lines
 from .layer_page import layer_page as layer_page
 from .layer_page import layer_table as layer_table
@@ -23,7 +16,6 @@ from .layers import LayerReport as LayerReport
 from .layers import Subnetworks as Subnetworks
 from .maps import LayerMaps as LayerMaps
 from .maps import MapsMeasurement as MapsMeasurement
-from .maps import maps_figure as maps_figure
 from .maps import maps_page as maps_page
 from .maps import maps_table as maps_table
 from .measurement import ActionError as ActionError
@@ -36,7 +28,6 @@ from .measurement import block_sums as block_sums
 from .measurement import to_pixels as to_pixels
 from .page import page as page
 from .sharing import sharing_figure as sharing_figure
-from .sharing import sharing_labels as sharing_labels
 from .sharing import sharing_text as sharing_text
 from .shifts import ShiftCase as ShiftCase
 from .shifts import ShiftsMeasurement as ShiftsMeasurement
@@ -46,10 +37,8 @@ from .shifts import shifts_table as shifts_table
 from .stitching import STITCH_CONTROLS as STITCH_CONTROLS
 from .stitching import StitchControl as StitchControl
 from .stitching import StitchMeasurement as StitchMeasurement
-from .stitching import stitch_figure as stitch_figure
 from .stitching import stitch_page as stitch_page
 from .style import to_svg as to_svg
-from .tables import consistency_table as consistency_table
 from .tables import lee_lines as lee_lines
 from .tables import lee_table as lee_table
 from .tables import text_table as text_table

@@ -10,6 +10,7 @@ from matplotlib.colors import to_hex
 
 from eqnets import report
 from eqnets.measure.attribution import KINDS
+from eqnets.report import layer_figures
 from eqnets.report.layer_figures import kind_colour, relative_errors
 
 NAMES = (
@@ -106,7 +107,7 @@ def test_shares_sum_to_one_and_a_perfect_network_has_none():
 
 def test_bars_are_the_norms_in_the_colours_of_the_kinds():
     r = made()
-    bars, running = report.contributions(r).axes
+    bars, running = layer_figures.contributions(r).axes
     drawn = [p for p in bars.patches if p.get_width() == pytest.approx(0.86)]
     np.testing.assert_allclose([p.get_height() for p in drawn], r.norms)
     assert [to_hex(p.get_facecolor()) for p in drawn] == [
@@ -123,10 +124,10 @@ def test_bars_are_the_norms_in_the_colours_of_the_kinds():
 
 
 def test_error_bars_are_missing_for_one_image():
-    count = lambda r: len(report.contributions(r).axes[0].containers)
+    count = lambda r: len(layer_figures.contributions(r).axes[0].containers)
     segments = lambda r: sum(
         len(lines.get_segments())
-        for lines in report.contributions(r).axes[0].collections
+        for lines in layer_figures.contributions(r).axes[0].collections
     )
     assert count(made()) == 2
     assert segments(made()) == sum(kind != "norm" for kind in made().kinds)
@@ -135,7 +136,7 @@ def test_error_bars_are_missing_for_one_image():
 
 def test_many_layers_are_named_by_their_blocks():
     labels = lambda r: [
-        t.get_text() for t in report.contributions(r).axes[1].get_xticklabels()
+        t.get_text() for t in layer_figures.contributions(r).axes[1].get_xticklabels()
     ]
     assert labels(made()) == ["stem", *(f"blocks/{i}" for i in range(20))]
     few = NAMES[:9]
@@ -148,7 +149,7 @@ def test_convergence_is_the_relative_error():
     counted = c.exact > 0
     expected = np.sqrt(((c.estimates[:, counted] / c.exact[counted] - 1) ** 2).mean(1))
     np.testing.assert_allclose(relative_errors(r), expected)
-    _, right = report.convergence(r).axes
+    _, right = layer_figures.convergence(r).axes
     lines = {line.get_label(): line for line in right.get_lines()}
     np.testing.assert_allclose(lines["measured"].get_ydata(), expected)
     np.testing.assert_allclose(lines["1 / √(2N)"].get_ydata(), (2 * c.probes) ** -0.5)
@@ -156,7 +157,7 @@ def test_convergence_is_the_relative_error():
 
 def test_subnetworks_are_drawn_by_kind():
     r = made()
-    (axes,) = report.subnetworks(r).axes
+    (axes,) = layer_figures.subnetworks(r).axes
     drawn = {
         (round(x), y)
         for container in axes.containers
@@ -168,9 +169,9 @@ def test_subnetworks_are_drawn_by_kind():
 def test_missing_parts_say_how_to_get_them():
     bare = dataclasses.replace(made(), subnetworks=None, convergence=None)
     with pytest.raises(ValueError, match="--subnetworks"):
-        report.subnetworks(bare)
+        layer_figures.subnetworks(bare)
     with pytest.raises(ValueError, match="--probes"):
-        report.convergence(bare)
+        layer_figures.convergence(bare)
     page = report.layer_page(bare)
     assert "cut off behind" not in page
     assert "stochastic" not in page

@@ -17,7 +17,7 @@ def data(axes):
 
 
 def test_bars_have_the_means_and_a_dot_for_each_image(measurement):
-    (axes,) = report.lee_bars(measurement).axes
+    (axes,) = figures.lee_bars(measurement).axes
     means = [e.mean for e in measurement.lee.values()]
     assert axes.get_xscale() == "log"  # they range over a factor of a thousand
     ends = [bar.get_x() + bar.get_width() for bar in axes.patches]
@@ -31,7 +31,7 @@ def test_bars_have_the_means_and_a_dot_for_each_image(measurement):
 
 def test_bars_of_similar_values_start_at_zero(make):
     m = make(actions=("rotation", "scaling"))
-    (axes,) = report.lee_bars(m).axes
+    (axes,) = figures.lee_bars(m).axes
     assert axes.get_xscale() == "linear"
     assert axes.get_xlim()[0] == 0
 
@@ -40,7 +40,7 @@ def test_zeros_are_drawn_at_the_edge_of_a_logarithmic_axis(make):
     m = make()
     values = m.lee["rotation"].per_image
     values[1] = 0.0
-    (axes,) = report.lee_bars(m).axes
+    (axes,) = figures.lee_bars(m).axes
     assert axes.get_xscale() == "log"
     drawn = sum(len(dots.get_offsets()) for dots in axes.collections)
     assert drawn == len(m.lee) * len(m.images)
@@ -52,13 +52,13 @@ def test_a_network_without_error_has_bars_of_length_zero(make):
         name: dataclasses.replace(e, mean=0.0, stderr=0.0, per_image=np.zeros(4))
         for name, e in m.lee.items()
     }
-    (axes,) = report.lee_bars(dataclasses.replace(m, lee=zero)).axes
+    (axes,) = figures.lee_bars(dataclasses.replace(m, lee=zero)).axes
     assert axes.get_xlim() == (0, 1)
     assert [bar.get_width() for bar in axes.patches] == [0] * len(zero)
 
 
 def test_responses_have_the_curve_and_its_tangent(measurement):
-    figure = report.responses(measurement)
+    figure = figures.responses(measurement)
     for axes, (name, curve) in zip(
         figure.axes, measurement.curves.items(), strict=False
     ):
@@ -72,7 +72,7 @@ def test_responses_have_the_curve_and_its_tangent(measurement):
 
 
 def test_photographs_stand_above_their_classes(measurement):
-    figure = report.photographs(measurement)
+    figure = figures.photographs(measurement)
     pictures, classes = figure.axes[::2], figure.axes[1::2]
     for axes, name, pixels in zip(
         pictures, measurement.images, measurement.pictures.pixels, strict=True
@@ -88,11 +88,11 @@ def test_photographs_of_other_channels_are_grey(make, channels):
     m = make()
     pixels = np.full((4, 8, 8, channels), 100, np.uint8)
     m = dataclasses.replace(m, pictures=dataclasses.replace(m.pictures, pixels=pixels))
-    assert report.photographs(m).axes[0].images[0].get_array().shape == (8, 8)
+    assert figures.photographs(m).axes[0].images[0].get_array().shape == (8, 8)
 
 
 def test_maps_are_signed_and_their_sum_is_named(measurement):
-    figure = report.error_maps(measurement)
+    figure = figures.error_maps(measurement)
     panels = [axes for axes in figure.axes if len(axes.images) == 2]
     blocks = np.concatenate(list(measurement.pictures.maps.values()))
     assert len(panels) == len(blocks) == 8

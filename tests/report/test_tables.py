@@ -4,6 +4,7 @@ import math
 import pytest
 
 from eqnets import report
+from eqnets.report import tables
 
 
 def test_machine_lines(measurement):
@@ -36,8 +37,8 @@ def test_lee_table_holds_every_number_and_stencil(measurement):
 
 def test_missing_crop_consistency_says_why(measurement):
     m = dataclasses.replace(measurement, crop=None, crop_reason="no larger input")
-    assert "not measured: no larger input" in report.consistency_table(m)
-    assert "0.0 %" not in report.consistency_table(m)
+    assert "not measured: no larger input" in tables.consistency_table(m)
+    assert "0.0 %" not in tables.consistency_table(m)
 
 
 def test_mean_abs_is_named(measurement):
