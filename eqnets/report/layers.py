@@ -97,6 +97,27 @@ class LayerReport:
         command: the command line that gives these numbers.
         seed: of the random probes.
         seconds: wall time of each stage.
+
+    >>> import numpy as np
+    >>> from eqnets import report
+    >>> r = report.LayerReport(
+    ...     model="net", images=("a",), size=(4, 4), readout="logits",
+    ...     action="rotation", units="radians", stencil="fourier_even", depth="module",
+    ...     names=("conv", "pool"), kinds=("convolution", "pooling"),
+    ...     norms=np.array([1.0, 3.0]), stderr=np.array([np.nan, np.nan]),
+    ...     per_image=np.array([[1.0], [3.0]]), cumulative=np.array([[1.0], [4.0]]),
+    ...     total=np.array([4.0]), residual=0.0, top=((report.Guess("cat", 0.9),),),
+    ...     subnetworks=None, convergence=None,
+    ...     compilation=report.Compilation(1.0, 2, 0, None), settings={}, versions={},
+    ...     command="eqnets layerwise", seed=0, seconds={})
+    >>> r.share.tolist()
+    [0.25, 0.75]
+    >>> print(report.layer_lines(r))
+    LAYER conv 1 +- nan
+    LAYER pool 3 +- nan
+    TOTAL 4 residual 0
+    >>> "pool" in report.layer_table(r), "<svg" in report.layer_page(r)
+    (True, True)
     """
 
     model: str

@@ -57,6 +57,15 @@ class MapsMeasurement:
         versions: of the libraries, and the device.
         command: the command line that gives these numbers.
         seconds: wall time of each stage.
+
+    >>> from eqnets import report
+    >>> layer = report.LayerMaps("stage1", (8, 8, 4), 0.25, 0.125, 0.9, 0.2)
+    >>> m = report.MapsMeasurement(
+    ...     model="net", transform="hflip", fitted=10, measured=("a", "b"), size=(8, 8),
+    ...     m=3, transformed=0.5, layers=(layer,), settings={}, versions={},
+    ...     command="eqnets maps hflip", seconds={})
+    >>> "stage1" in report.maps_table(m), "<svg" in report.maps_page(m)
+    (True, True)
     """
 
     model: str

@@ -73,7 +73,12 @@ class Consistency:
 
 @dataclasses.dataclass(frozen=True)
 class Guess:
-    """One of the classes a network takes a photograph for, and its probability."""
+    """One of the classes a network takes a photograph for.
+
+    Attributes:
+        label: the name of the class.
+        probability: that the network gives it, in [0, 1].
+    """
 
     label: str
     probability: float
@@ -122,6 +127,35 @@ class Measurement:
         command: the command line that gives these numbers.
         seed: of the random shifts.
         seconds: wall time of each stage.
+
+    >>> import numpy as np
+    >>> from eqnets import report
+    >>> error = report.ActionError(
+    ...     2.0, 1.0, np.array([1.0, 3.0]), "fourier_even", "radians")
+    >>> m = report.Measurement(
+    ...     model="net", images=("a", "b"), size=(4, 4), readout="probs",
+    ...     norm="squared", lee={"rotation": error},
+    ...     top=((report.Guess("cat", 0.9),),) * 2,
+    ...     circular=report.Consistency(0.5, 3, 5, 4), crop=None, crop_reason="small",
+    ...     curves={}, pictures=report.Pictures(
+    ...         ("a",), np.zeros((1, 4, 4, 3), np.uint8), (0.0, 1.0), 2, {}),
+    ...     settings={}, versions={}, command="eqnets measure", seed=0, seconds={})
+    >>> m = report.Measurement.from_json(m.to_json())  # as `eqnets measure` keeps it
+    >>> report.lee_lines(m)
+    'LEE rotation 2 +- 1'
+    >>> print(report.lee_table(m).partition("shift")[0].rstrip())
+    LEE = mean over images of |Lp|²; 2 images
+    <BLANKLINE>
+    action      LEE  std. error  stencil       t
+    --------  -----  ----------  ------------  -------
+    rotation  2.000         1.0  fourier_even  radians
+    >>> print(report.top_table(m.images, m.top))
+    image  1.
+    -----  ---------
+    a      cat 0.900
+    b      cat 0.900
+    >>> "<svg" in report.page(m)
+    True
     """
 
     model: str
@@ -171,6 +205,9 @@ def block_sums(
     """Sum maps over square blocks of pixels, the last ones smaller where need be.
 
     Every pixel is in one block, so the total of a map stays what it was.
+
+    Raises:
+        ValueError: ``block`` is below 1.
 
     >>> block_sums(np.ones((1, 3, 4)), block=2)
     array([[[4., 4.],

@@ -76,6 +76,15 @@ def sharing_figure(basis: Basis, shape: tuple[int, int], *, title: str = "") -> 
 
     Returns:
         A ``matplotlib.figure.Figure``; save it with ``figure.savefig(path)``.
+
+    Raises:
+        ValueError: a shape that is not the basis's.
+
+    >>> from eqnets import groups, report, reps
+    >>> V = reps.vector(groups.cyclic(3))
+    >>> basis = reps.equivariant_basis(V >> V)
+    >>> type(report.sharing_figure(basis, (3, 3))).__name__
+    'Figure'
     """
     from matplotlib import colormaps
     from matplotlib.colors import ListedColormap

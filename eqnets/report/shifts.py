@@ -61,6 +61,22 @@ class ShiftsMeasurement:
         versions: of the libraries, and the device.
         command: the command line that gives these numbers.
         seconds: wall time of each stage.
+
+    >>> import numpy as np
+    >>> from eqnets import report
+    >>> cat, dog = report.Guess("cat", 0.6), report.Guess("dog", 0.5)
+    >>> pixels = np.zeros((4, 4, 3), np.uint8)
+    >>> case = report.ShiftCase("a", (0, 1), cat, dog, 0.2, pixels)
+    >>> m = report.ShiftsMeasurement(
+    ...     model="net", images=("a",), size=(4, 4), rows=(0,), columns=(0, 1),
+    ...     changed=np.array([0.0, 1.0]), distance=np.array([0.0, 0.2]), worst=(case,),
+    ...     settings={}, versions={}, command="eqnets consistency", seconds={})
+    >>> m.grid, m.invariant
+    ((1, 2), False)
+    >>> "dog" in report.shifts_table(m), "IMAGES 1" in report.shifts_lines(m)
+    (True, True)
+    >>> "<svg" in report.shifts_page(m)
+    True
     """
 
     model: str

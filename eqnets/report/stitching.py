@@ -65,6 +65,19 @@ class StitchMeasurement:
         command: the command line that gives these numbers.
         seed: of all that is random.
         seconds: wall time of each stage.
+
+    >>> import numpy as np
+    >>> from eqnets import report
+    >>> one = report.StitchControl(np.array([[0.5]]), np.array([[0.9]]))
+    >>> m = report.StitchMeasurement(
+    ...     receiver="b", donor="a", layers=("y",), donor_layers=("x",), fitted=8,
+    ...     measured=2, size=(4, 4), labels_given=True, clean=0.0,
+    ...     errors=np.array([[[0.1]], [[0.3]]]), fvus=np.array([[[0.2]], [[0.2]]]),
+    ...     flagged=np.array([[False]]),
+    ...     controls=dict.fromkeys(report.STITCH_CONTROLS, one),
+    ...     settings={}, versions={}, command="eqnets stitch", seed=0, seconds={})
+    >>> m.error.round(3).tolist(), "<svg" in report.stitch_page(m)
+    ([[0.2]], True)
     """
 
     receiver: str

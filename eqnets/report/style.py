@@ -93,6 +93,14 @@ def to_svg(figure: "matplotlib.figure.Figure", name: str, *, dpi: int = 144) -> 
         figure: what to draw.
         name: letters and digits, unique on the page.
         dpi: resolution of the pictures inside.
+
+    >>> from matplotlib.figure import Figure
+    >>> from eqnets import report
+    >>> figure = Figure(figsize=(1, 1))
+    >>> _ = figure.text(0.1, 0.5, "rotation")
+    >>> svg = report.to_svg(figure, "one")
+    >>> svg[:4], "rotation" in svg, "http" in svg
+    ('<svg', True, False)
     """
     from matplotlib import rc_context
 
