@@ -44,6 +44,16 @@ class AdaptiveSwin(nnx.Module):
 
     Attributes:
         swin: the network.
+
+    >>> import jax.numpy as jnp
+    >>> from flax import nnx
+    >>> from eqnets import models
+    >>> shape = (2, 2, 4, (1,), (1,))  # patch, window, width, blocks, heads
+    >>> def features():
+    ...     trained = models.swin(shape, 3, image_size=8, rngs=nnx.Rngs(0))
+    ...     return models.AdaptiveSwin(trained).features(jnp.zeros((1, 8, 8, 3)))
+    >>> [y.shape for y in nnx.eval_shape(features)]
+    [(1, 4, 4, 4)]
     """
 
     def __init__(self, swin: Swin, *, p: Norm = 1):

@@ -31,6 +31,19 @@ def restrict_to_subgroup(net: EMLP, subgroup: MatrixGroup) -> EMLP:
 
     Raises:
         ValueError: the coordinates differ, or layers have free weights already.
+
+    >>> import jax.numpy as jnp
+    >>> from flax import nnx
+    >>> from eqnets import groups, models, reps
+    >>> G = groups.cyclic(4)
+    >>> V = reps.vector(G)
+    >>> net = models.emlp(V, V, G, ch=V, num_layers=1, rngs=nnx.Rngs(0))
+    >>> freer = models.restrict_to_subgroup(net, groups.subgroup(G, [[0, 0]]))
+    >>> net.head.rank, freer.head.rank
+    (4, 8)
+    >>> x = jnp.array([1.0, 2.0, 3.0, 4.0])
+    >>> bool(jnp.allclose(freer(x), net(x), atol=1e-5))  # the same function
+    True
     """
     if not isinstance(net.head, EquivariantLinear):
         raise ValueError(
@@ -103,6 +116,16 @@ def to_dense(net: EMLP) -> DenseEMLP:
     Raises:
         ValueError: the network is complex, or the tensor of a quadratic term would
             take more than a GiB (build it with ``bilinear=False``, or narrower).
+
+    >>> import jax.numpy as jnp
+    >>> from flax import nnx
+    >>> from eqnets import groups, models, reps
+    >>> G = groups.cyclic(4)
+    >>> V = reps.vector(G)
+    >>> net = models.emlp(V, V, G, ch=V, num_layers=1, rngs=nnx.Rngs(0))
+    >>> x = jnp.array([1.0, 2.0, 3.0, 4.0])
+    >>> bool(jnp.allclose(models.to_dense(net)(x), net(x), atol=1e-5))
+    True
     """
     if net.rep_in.is_complex:
         raise ValueError(

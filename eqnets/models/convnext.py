@@ -79,6 +79,13 @@ class ConvNeXt(nnx.Module):
     Attributes:
         stem: 4x4 patches and their normalisation.
         stages, head: what follows.
+
+    >>> import jax.numpy as jnp
+    >>> from flax import nnx
+    >>> from eqnets import models
+    >>> make = lambda: models.convnext(((1, 1), (4, 8)), 3, rngs=nnx.Rngs(0))
+    >>> nnx.eval_shape(lambda: make()(jnp.zeros((2, 16, 16, 3)))).shape
+    (2, 3)
     """
 
     def __init__(

@@ -125,6 +125,16 @@ class DeepLabV3Plus(nnx.Module):
         low_project: the projection of the first stage's features.
         decoder: the 3 x 3 convolution on both.
         classifier: the logits of a pixel from its features.
+
+    >>> import jax.numpy as jnp
+    >>> from flax import nnx
+    >>> from eqnets import models
+    >>> def predict():
+    ...     backbone = models.resnet(18, 1, width=2, stem="cifar", rngs=nnx.Rngs(0))
+    ...     net = models.DeepLabV3Plus(backbone, 5, up="bilinear", rngs=nnx.Rngs(1))
+    ...     return net(jnp.zeros((1, 16, 16, 3)))
+    >>> nnx.eval_shape(predict).shape
+    (1, 16, 16, 5)
     """
 
     def __init__(

@@ -112,6 +112,13 @@ class DenseNet(nnx.Module):
     Attributes:
         features: up to the last normalisation.
         classifier: from the mean over the pixels to the logits.
+
+    >>> import jax.numpy as jnp
+    >>> from flax import nnx
+    >>> from eqnets import models
+    >>> make = lambda: models.densenet((1, 1), 3, growth=4, width=8, rngs=nnx.Rngs(0))
+    >>> nnx.eval_shape(lambda: make()(jnp.zeros((2, 32, 32, 3)))).shape
+    (2, 3)
     """
 
     def __init__(
@@ -164,9 +171,11 @@ def densenet(
     Raises:
         ValueError: another depth.
 
-    >>> model = nnx.eval_shape(lambda: densenet(121, rngs=nnx.Rngs(0)))
-    >>> model.classifier.kernel.shape
-    (1024, 1000)
+    >>> from flax import nnx
+    >>> from eqnets import models
+    >>> make = lambda: models.densenet((2, 3), 10, growth=4, width=8, rngs=nnx.Rngs(0))
+    >>> nnx.eval_shape(make).classifier.kernel.shape  # (8 + 2 * 4) / 2 + 3 * 4 channels
+    (20, 10)
     """
     if isinstance(depth, int) and depth not in _SHAPES:
         raise ValueError(f"depth must be one of {tuple(_SHAPES)}, got {depth}")

@@ -61,6 +61,13 @@ def integrate(
 
     Raises:
         ImportError: diffrax is not installed.
+
+    >>> import jax.numpy as jnp
+    >>> from eqnets import models
+    >>> decay = lambda z: -z
+    >>> path = models.integrate(decay, jnp.ones((1, 2)), jnp.array([0.0, 1.0]))
+    >>> path.shape, bool(jnp.allclose(path[0, 1], jnp.exp(-1.0), atol=1e-4))
+    ((1, 2, 2), True)
     """
     diffrax = extra_package("diffrax", "experiments")
     times = jnp.asarray(times)

@@ -137,6 +137,12 @@ class EfficientNetLite(nnx.Module):
         variant: 0, 1 or 2.
         stem, blocks, head: convolutions with normalisation, in this order.
         classifier: from the mean over the pixels to the logits.
+
+    >>> from flax import nnx
+    >>> from eqnets import models
+    >>> net = nnx.eval_shape(lambda: models.efficientnet_lite(0, 10, rngs=nnx.Rngs(0)))
+    >>> len(net.blocks), net.classifier.kernel.shape
+    (16, (1280, 10))
     """
 
     def __init__(self, variant: int, num_classes: int, *, rngs: nnx.Rngs):

@@ -81,7 +81,29 @@ class EMLPBlock(nnx.Module):
 
 
 class EMLP(nnx.Module):
-    """Blocks and a linear head; see `emlp`."""
+    """Blocks and a linear head; see `emlp`.
+
+    Args:
+        reps: the representations of the input, of each hidden layer and of the output.
+        bilinear: as for `emlp`.
+        linear: makes the linear layers, such as `eqnets.nn.EquivariantLinear`.
+        rngs: initialises the parameters.
+
+    Attributes:
+        rep_in: the representation of the input.
+        rep_out: the representation of the output.
+        blocks: a linear layer, a quadratic term and gates each.
+        head: the last linear layer.
+
+    >>> import jax.numpy as jnp
+    >>> from flax import nnx
+    >>> from eqnets import groups, models, reps
+    >>> V = reps.vector(groups.cyclic(4))
+    >>> net = models.EMLP([V, 2 * V, V], rngs=nnx.Rngs(0))
+    >>> x = jnp.array([1.0, 2.0, 3.0, 4.0])
+    >>> bool(jnp.allclose(net(jnp.roll(x, 1)), jnp.roll(net(x), 1), atol=1e-5))
+    True
+    """
 
     def __init__(
         self,
@@ -139,12 +161,15 @@ def emlp(
     Raises:
         ValueError: a representation belongs to another group.
 
-    >>> from eqnets import groups, reps
     >>> import jax.numpy as jnp
+    >>> from flax import nnx
+    >>> from eqnets import groups, models, reps
     >>> G = groups.O(3)
-    >>> net = emlp(5 * reps.vector(G), reps.scalar(G), G, ch=32, rngs=nnx.Rngs(0))
-    >>> net(jnp.ones((4, 15))).shape
-    (4, 1)
+    >>> net = models.emlp(
+    ...     2 * reps.vector(G), reps.scalar(G), G, ch=8, num_layers=1, rngs=nnx.Rngs(0))
+    >>> x = jnp.arange(6.0)
+    >>> bool(jnp.allclose(net(-x), net(x), atol=1e-5))  # a point reflection is in O(3)
+    True
     """
     reps = layer_reps(rep_in, rep_out, group, ch, num_layers)
     return EMLP(reps, bilinear=bilinear, rngs=rngs)

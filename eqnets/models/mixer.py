@@ -54,6 +54,13 @@ class Mixer(nnx.Module):
         image_size: height and width of the images, in pixels.
         stem: from the image to tokens.
         blocks, norm, head: what follows, in this order.
+
+    >>> import jax.numpy as jnp
+    >>> from flax import nnx
+    >>> from eqnets import models
+    >>> make = lambda: models.mixer((4, 8, 1), 3, image_size=8, rngs=nnx.Rngs(0))
+    >>> nnx.eval_shape(lambda: make()(jnp.zeros((2, 8, 8, 3)))).shape
+    (2, 3)
     """
 
     def __init__(

@@ -17,7 +17,18 @@ from eqnets.reps import Rep
 
 
 class MLP(nnx.Module):
-    """Dense layers with x sigmoid(x) between them; see `mlp`."""
+    """Dense layers with x sigmoid(x) between them; see `mlp`.
+
+    Args:
+        sizes: of the input, of each hidden layer and of the output.
+        rngs: initialises the parameters.
+
+    >>> import jax.numpy as jnp
+    >>> from flax import nnx
+    >>> from eqnets import models
+    >>> models.MLP((3, 4, 2), rngs=nnx.Rngs(0))(jnp.ones((5, 3))).shape
+    (5, 2)
+    """
 
     def __init__(self, sizes: Sequence[int], *, rngs: nnx.Rngs):
         self.layers = nnx.List(
@@ -65,7 +76,20 @@ def mlp(
 def group_samples(
     group: MatrixGroup, key: Array, count: int
 ) -> Num[np.ndarray, "count d d"]:
-    """Random elements ``[count, d, d]`` by `MatrixGroup.sample`, drawn on the host."""
+    """Random elements ``[count, d, d]`` by `MatrixGroup.sample`, drawn on the host.
+
+    Args:
+        group: to draw from.
+        key: a JAX random key.
+        count: how many.
+
+    >>> import jax
+    >>> import numpy as np
+    >>> from eqnets import groups, models
+    >>> g = models.group_samples(groups.SO(3), jax.random.key(0), 5)
+    >>> g.shape, bool(np.allclose(g @ g.swapaxes(1, 2), np.eye(3)))  # rotations
+    ((5, 3, 3), True)
+    """
     return np.stack([group.sample(k) for k in jax.random.split(key, count)])
 
 
@@ -90,6 +114,16 @@ def augmented(
 
     Returns:
         ``[B, m]``.
+
+    >>> import jax
+    >>> import jax.numpy as jnp
+    >>> from eqnets import groups, models, reps
+    >>> G = groups.cyclic(3)
+    >>> V, x = reps.vector(G), jnp.ones((2, 3))
+    >>> elements = models.group_samples(G, jax.random.key(0), 2)
+    >>> double = lambda x: 2 * x  # commutes with everything
+    >>> models.augmented(double, V, V, x, elements).tolist()
+    [[2.0, 2.0, 2.0], [2.0, 2.0, 2.0]]
     """
     elements = jnp.asarray(elements, x.dtype)
     y = apply(jax.vmap(rep_in.rho_apply)(elements, x))

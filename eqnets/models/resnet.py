@@ -39,6 +39,16 @@ class ResNet(nnx.Module):
         stem: the first layers.
         layer1: the blocks of the first stage, and so on to ``layer4``.
         fc: the classifier.
+
+    >>> import jax.numpy as jnp
+    >>> from flax import nnx
+    >>> from eqnets import models
+    >>> make = lambda: models.resnet(
+    ...     18, 10, width=2, stem="cifar", down="aps", rngs=nnx.Rngs(0))
+    >>> stages, selections = nnx.eval_shape(
+    ...     lambda: make().features(jnp.zeros((1, 16, 16, 3))))
+    >>> [y.shape[1:] for y in stages], [w.shape for w in selections]
+    ([(16, 16, 2), (8, 8, 4), (4, 4, 8), (2, 2, 16)], [(1, 4), (1, 4), (1, 4)])
     """
 
     def __init__(

@@ -231,6 +231,14 @@ class Swin(nnx.Module):
         patch_embed: from the image to patches.
         layers: the stages.
         norm, head: what follows.
+
+    >>> import jax.numpy as jnp
+    >>> from flax import nnx
+    >>> from eqnets import models
+    >>> shape = (2, 2, 4, (1, 1), (1, 1))  # patch, window, width, blocks, heads
+    >>> make = lambda: models.swin(shape, 3, image_size=16, rngs=nnx.Rngs(0))
+    >>> nnx.eval_shape(lambda: make()(jnp.zeros((2, 16, 16, 3)))).shape
+    (2, 3)
     """
 
     def __init__(

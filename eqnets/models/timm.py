@@ -139,6 +139,12 @@ def from_timm(name: str, state_dict: Mapping[str, Any]) -> Imported:
     Raises:
         ValueError: an unknown name, or arrays of another architecture; the message
             lists what is missing, unknown or of another shape.
+
+    >>> from eqnets import models
+    >>> models.from_timm("resnet18", {"head.weight": None})
+    Traceback (most recent call last):
+        ...
+    ValueError: these are not the weights of resnet18: there is no 'fc.weight'; ...
     """
     recipe = _recipe(name)
     head = f"{recipe.head}.weight"
@@ -186,5 +192,12 @@ def _recipe(name: str) -> Recipe:
 
 
 def plain_name(name: str) -> str:
-    """The architecture alone: without the hub's folder and the tag of the weights."""
+    """The architecture alone: without the hub's folder and the tag of the weights.
+
+    It is a key of ``models.TIMM`` if the architecture is known.
+
+    >>> from eqnets import models
+    >>> models.plain_name("timm/resnet34.a1_in1k"), "resnet34" in models.TIMM
+    ('resnet34', True)
+    """
     return name.removeprefix("timm/").partition(".")[0]

@@ -46,8 +46,8 @@ def resnet_from_torch(
     """The function of the public LPS code with these weights, in evaluation mode.
 
     Args:
-        state_dict: names to arrays, as ``torch.load`` gives them; a prefix such as
-            ``core.`` is ignored.
+        state_dict: names to arrays, as ``torch.load`` gives them (convolutions
+            ``[out, in, k, k]``); a prefix such as ``core.`` is ignored.
         down: ``"strided"``, ``"lowpass"``, ``"aps"`` or ``"lps"``; None infers it.
             Filtered APS has the names of ``"lowpass"`` and unfiltered decimation
             those of ``"aps"``: say which.
@@ -61,6 +61,13 @@ def resnet_from_torch(
 
     Raises:
         ValueError: names or shapes that are not of such a network.
+
+    >>> import numpy as np
+    >>> from eqnets import models
+    >>> models.resnet_from_torch({"conv1.weight": np.zeros((64, 3, 7, 7))})
+    Traceback (most recent call last):
+        ...
+    ValueError: no residual network has (0, 0, 0, 0) basic blocks
     """
     arrays = _clean(state_dict)
     down = _infer_down(arrays) if down is None else down

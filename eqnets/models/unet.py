@@ -53,6 +53,13 @@ class UNet(nnx.Module):
         lift: the convolutions that halve the channels after an upsampling.
         leave: the convolutions on the way up.
         classifier: the logits of a pixel from its features.
+
+    >>> import jax.numpy as jnp
+    >>> from flax import nnx
+    >>> from eqnets import models
+    >>> make = lambda: models.unet(5, width=2, depth=1, down="aps", rngs=nnx.Rngs(0))
+    >>> nnx.eval_shape(lambda: make()(jnp.zeros((1, 8, 8, 3)))).shape
+    (1, 8, 8, 5)
     """
 
     def __init__(

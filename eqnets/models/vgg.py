@@ -44,6 +44,14 @@ class VGG(nnx.Module):
     Attributes:
         features: convolutions, normalisations, ReLUs and pools, in order.
         pre_logits, head: what follows.
+
+    >>> import jax.numpy as jnp
+    >>> from flax import nnx
+    >>> from eqnets import models
+    >>> make = lambda: models.vgg(
+    ...     (1, 1), 3, widths=(2, 4), hidden=8, window=2, rngs=nnx.Rngs(0))
+    >>> nnx.eval_shape(lambda: make()(jnp.zeros((2, 64, 64, 3)))).shape
+    (2, 3)
     """
 
     def __init__(

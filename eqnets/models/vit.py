@@ -144,6 +144,15 @@ class VisionTransformer(nnx.Module):
         cls_token: the class token ``[1, 1, D]``.
         pos_embed: positions ``[1, 1 + N, D]``, that of the class token first.
         blocks, norm, head: what follows, in this order.
+
+    >>> import jax.numpy as jnp
+    >>> from flax import nnx
+    >>> from eqnets import models
+    >>> make = lambda: models.vit((4, 8, 1, 2), 3, image_size=8, rngs=nnx.Rngs(0))
+    >>> nnx.eval_shape(lambda: make()(jnp.zeros((2, 8, 8, 3)))).shape
+    (2, 3)
+    >>> nnx.eval_shape(make).pos_embed.shape  # the class token, 2 x 2 patches
+    (1, 5, 8)
     """
 
     def __init__(

@@ -37,6 +37,18 @@ def load_weights(model: nnx.Module, path: str | os.PathLike[str]) -> None:
         ValueError: the file is damaged, or a name or shape does not fit; the message
             lists the names.
         ImportError: the package safetensors is missing and needed.
+
+    >>> import tempfile
+    >>> import jax.numpy as jnp
+    >>> from flax import nnx
+    >>> from eqnets import models
+    >>> trained, fresh = (models.MLP((3, 2), rngs=nnx.Rngs(i)) for i in (0, 1))
+    >>> x = jnp.ones((1, 3))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     models.save_weights(trained, f"{folder}/mlp.safetensors")
+    ...     models.load_weights(fresh, f"{folder}/mlp.safetensors")
+    >>> bool((fresh(x) == trained(x)).all())
+    True
     """
     arrays = io.load_state_dict(path)
     paths = [path for path, _ in arrays_of(model)]
@@ -61,6 +73,20 @@ def save_weights(model: nnx.Module, path: str | os.PathLike[str]) -> None:
 
     Raises:
         ImportError: the package safetensors is missing.
+
+    Args:
+        model: any network of this package.
+        path: the file, ``.safetensors``.
+
+    >>> import tempfile
+    >>> from flax import nnx
+    >>> from eqnets import io, models
+    >>> net = models.MLP((3, 2), rngs=nnx.Rngs(0))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     models.save_weights(net, f"{folder}/mlp.safetensors")
+    ...     arrays = io.load_safetensors(f"{folder}/mlp.safetensors")
+    >>> {name: a.shape for name, a in arrays.items()}
+    {'layers.0.bias': (2,), 'layers.0.kernel': (3, 2)}
     """
     flat = {dotted_name(path): variable[...] for path, variable in arrays_of(model)}
     io.save_safetensors(path, io.unflatten(flat))

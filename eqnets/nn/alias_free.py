@@ -12,14 +12,21 @@ from eqnets.polyphase.phases import AnyArray
 
 
 class AliasFree(nnx.Module):
-    """A smooth activation between a finer grid and an ideal low-pass.
+    """A smooth activation on a finer grid, then an ideal low-pass.
 
-    See :func:`eqnets.polyphase.alias_free`.
+    On ``[..., *space, C]``; see :func:`eqnets.polyphase.alias_free`.
 
     Args:
         activation: pointwise and smooth.
         oversample: how much finer the grid is.
         ndim: the number of spatial axes.
+
+    >>> import jax.numpy as jnp
+    >>> from eqnets import nn
+    >>> wave = lambda by: jnp.cos(jnp.pi * (jnp.arange(8) - by) * 3 / 4)[:, None]
+    >>> layer = nn.AliasFree(jnp.square, ndim=1)
+    >>> bool(abs(layer(wave(0.0)).mean() - layer(wave(0.3)).mean()) < 1e-6)
+    True
     """
 
     def __init__(
@@ -44,6 +51,13 @@ class IdealDown(nnx.Module):
     Args:
         stride: the sampling stride.
         ndim: the number of spatial axes.
+
+    >>> import jax.numpy as jnp
+    >>> from eqnets import nn
+    >>> wave = lambda k: jnp.cos(2 * jnp.pi * k * jnp.arange(8) / 8)[:, None]
+    >>> y = nn.IdealDown(ndim=1)(wave(1) + wave(3))
+    >>> bool(jnp.allclose(y, wave(1)[::2], atol=1e-6))  # no alias
+    True
     """
 
     def __init__(self, *, stride: int = 2, ndim: int = 2):

@@ -52,6 +52,14 @@ def input_select(
 
     Raises:
         ValueError: the stride does not divide a spatial size.
+
+    >>> import jax.numpy as jnp
+    >>> from eqnets import nn
+    >>> x = jnp.arange(4.0).reshape(1, 4, 1)
+    >>> every_other = lambda x: x[:, ::2]
+    >>> second = jnp.array([[0.0, 1.0]])
+    >>> nn.input_select(every_other, x, second, size=1, ndim=1).ravel().tolist()
+    [1.0, 3.0]
     """
     check_divisible(x, stride, ndim)
     x = polyphase.pad(x, (size - 1) // 2, size // 2, padding=padding, ndim=ndim)
@@ -74,9 +82,26 @@ def max_pool(
     The phase is chosen on the input; after the pool every component holds the
     largest value, and ``p = inf`` could not tell them apart.
 
-    >>> import jax
-    >>> max_pool(jax.random.normal(jax.random.key(0), (1, 8, 8, 3))).shape
-    (1, 4, 4, 3)
+    Args:
+        x: ``[b, *space, c]``.
+        size: of the window, in samples.
+        stride: of the pool.
+        p: the norm that chooses the phase.
+        ndim: the number of spatial axes.
+
+    Returns:
+        ``[b, *space / stride, c]``.
+
+    Raises:
+        ValueError: the stride does not divide a spatial size.
+
+    >>> import jax.numpy as jnp
+    >>> from eqnets import nn
+    >>> x = jnp.array([0.0, 4.0, 0.0, 2.0]).reshape(1, 4, 1)
+    >>> nn.max_pool(x, ndim=1).ravel().tolist()
+    [4.0, 2.0]
+    >>> nn.max_pool(jnp.roll(x, 1, 1), ndim=1).ravel().tolist()  # moves along
+    [2.0, 4.0]
     """
     return _pool(nnx.max_pool, x, size, stride, p, ndim)
 
@@ -89,7 +114,27 @@ def avg_pool(
     p: int | float | str = 2,
     ndim: int = 2,
 ) -> Float[Array, "..."]:
-    """A shift-equivariant average pool; see :func:`max_pool`."""
+    """A shift-equivariant average pool; see :func:`max_pool`.
+
+    Args:
+        x: ``[b, *space, c]``.
+        size: of the window, in samples.
+        stride: of the pool.
+        p: the norm that chooses the phase.
+        ndim: the number of spatial axes.
+
+    Returns:
+        ``[b, *space / stride, c]``.
+
+    Raises:
+        ValueError: the stride does not divide a spatial size.
+
+    >>> import jax.numpy as jnp
+    >>> from eqnets import nn
+    >>> x = jnp.array([0.0, 4.0, 0.0, 2.0]).reshape(1, 4, 1)
+    >>> nn.avg_pool(x, ndim=1).ravel().tolist()  # windows begin at the larger samples
+    [2.0, 1.0]
+    """
     return _pool(nnx.avg_pool, x, size, stride, p, ndim)
 
 
@@ -125,6 +170,14 @@ class Conv(nnx.Module):
         ndim: the number of spatial axes.
         dtype: of the computation; None is that of the input.
         rngs: initialises the kernel ``[*size, inputs, outputs]``.
+
+    >>> import jax.numpy as jnp
+    >>> from flax import nnx
+    >>> from eqnets import nn
+    >>> conv = nn.Conv(1, 2, 3, rngs=nnx.Rngs(0))
+    >>> x = jnp.arange(16.0).reshape(1, 4, 4, 1)
+    >>> bool(jnp.allclose(conv(jnp.roll(x, 1, 2)), jnp.roll(conv(x), 1, 2)))
+    True
     """
 
     def __init__(
@@ -194,6 +247,16 @@ class StridedConv(nnx.Module):
         hidden: channels of a learnable score; 0 scores by the 2-norm instead.
         ndim: the number of spatial axes.
         rngs: initialises the parameters.
+
+    >>> import jax
+    >>> import jax.numpy as jnp
+    >>> from flax import nnx
+    >>> from eqnets import nn
+    >>> conv = nn.StridedConv(1, 2, hidden=0, rngs=nnx.Rngs(0))
+    >>> x = jax.random.normal(jax.random.key(0), (1, 4, 4, 1))
+    >>> total = lambda x: conv(x)[0].sum((1, 2))
+    >>> bool(jnp.allclose(total(jnp.roll(x, 1, 1)), total(x), atol=1e-6))
+    True
     """
 
     def __init__(

@@ -18,6 +18,14 @@ class EquivariantParam(nnx.Param):
     """A free parameter of a space of equivariant maps.
 
     ``nnx.state(model, nn.EquivariantParam)`` is the state that holds these alone.
+
+    >>> import jax
+    >>> from flax import nnx
+    >>> from eqnets import groups, nn, reps
+    >>> V = reps.vector(groups.cyclic(4))
+    >>> net = nnx.Sequential(nn.EquivariantLinear(V, V, rngs=nnx.Rngs(0)))
+    >>> sum(p.size for p in jax.tree.leaves(nnx.state(net, nn.EquivariantParam)))
+    5
     """
 
 

@@ -59,6 +59,15 @@ class LowPass(nnx.Module):
         stride: keep every ``stride``-th sample.
         gain: a factor per axis.
         ndim: the number of spatial axes.
+
+    Raises:
+        ValueError: an unknown size, name or padding, or an adaptive filter.
+
+    >>> import jax.numpy as jnp
+    >>> from eqnets import nn
+    >>> x = jnp.array([0.0, 0.0, 4.0, 0.0])[:, None]
+    >>> nn.LowPass("tri3", ndim=1)(x).ravel().tolist()
+    [0.0, 1.0, 2.0, 1.0]
     """
 
     def __init__(
@@ -101,6 +110,16 @@ class AdaptiveLowPass(nnx.Module):
         ndim: the number of spatial axes.
         dtype: of the computation; None is that of the input.
         rngs: initialises the convolution that predicts the taps.
+
+    Raises:
+        ValueError: the groups do not divide the features, or an even size.
+
+    >>> import jax.numpy as jnp
+    >>> from flax import nnx
+    >>> from eqnets import nn
+    >>> layer = nn.AdaptiveLowPass(1, groups=1, rngs=nnx.Rngs(0))
+    >>> bool(jnp.allclose(layer(jnp.ones((1, 4, 4, 1))), 1, atol=1e-5))  # taps sum to 1
+    True
     """
 
     def __init__(
@@ -134,9 +153,7 @@ class AdaptiveLowPass(nnx.Module):
         x = jnp.asarray(x, self.dtype)
         options = {"padding": self.padding, "ndim": self.ndim}
         logits = adaptive_logits(x, self.kernel[...], **options)
-        return filter_patches(
-            x, self.norm(logits), groups=self.groups, **options
-        )
+        return filter_patches(x, self.norm(logits), groups=self.groups, **options)
 
 
 class PhaseSampler(nnx.Module):
@@ -153,6 +170,17 @@ class PhaseSampler(nnx.Module):
         features: the channels, for an adaptive filter.
         groups: the channel groups of an adaptive filter.
         rngs: for an adaptive filter.
+
+    Raises:
+        ValueError: an unknown filter, or an adaptive one without features and rngs.
+
+    >>> import jax.numpy as jnp
+    >>> from eqnets import nn
+    >>> x, second = jnp.arange(4.0)[:, None], jnp.array([0.0, 1.0])
+    >>> nn.PhaseSampler(None, ndim=1)(x, second, hard=True).ravel().tolist()
+    [1.0, 3.0]
+    >>> nn.PhaseSampler("rect2", ndim=1)(x, second, hard=True).ravel().tolist()
+    [1.5, 1.5]
     """
 
     def __init__(

@@ -126,6 +126,14 @@ class NormNonlinearity(nnx.Module):
 
     Raises:
         ValueError: the group does not preserve norms.
+
+    >>> import jax.numpy as jnp
+    >>> from eqnets import groups, nn, reps
+    >>> act = nn.NormNonlinearity(reps.vector(groups.SO(2)))
+    >>> turn = groups.rotations(4).discrete[0]
+    >>> x = jnp.array([1.0, 2.0])
+    >>> bool(jnp.allclose(act(turn @ x), turn @ act(x), atol=1e-6))
+    True
     """
 
     def __init__(self, rep: Rep):
@@ -163,6 +171,18 @@ class TensorProductNonlinearity(nnx.Module):
         rep: any representation; sums of several tensors couple with each other.
         gain: the size of B at initialisation.
         rngs: initialises the couplings.
+
+    Raises:
+        TypeError: ``rep`` is not a representation.
+        BasisError: the solver is over budget.
+
+    >>> import jax.numpy as jnp
+    >>> from flax import nnx
+    >>> from eqnets import groups, nn, reps
+    >>> V = reps.vector(groups.SO(3))
+    >>> act = nn.TensorProductNonlinearity(2 * V, rngs=nnx.Rngs(0))
+    >>> act(jnp.ones((4, 6))).shape
+    (4, 6)
     """
 
     def __init__(self, rep: Rep, *, gain: float = 1.0, rngs: nnx.Rngs):
@@ -186,6 +206,12 @@ class PointwiseNonlinearity(nnx.Module):
         ValueError: some group element does not permute the coordinates. A function of
             single coordinates commutes with no other representation, save for signs
             and scalings and special functions (Pacini et al., 2024).
+
+    >>> import jax.numpy as jnp
+    >>> from eqnets import groups, nn, reps
+    >>> act = nn.PointwiseNonlinearity(reps.vector(groups.cyclic(4)), jnp.abs)
+    >>> act(jnp.array([-1.0, 0.0, 1.0, 2.0])).tolist()  # [..., rep.size]
+    [1.0, 0.0, 1.0, 2.0]
     """
 
     def __init__(self, rep: Rep, function: Callable[[Array], Array] = jax.nn.silu):

@@ -120,6 +120,22 @@ class LearnablePolyphaseDown(_PolyphaseDown):
             array is not the scored one; None is ``features``.
         groups: channel groups of an adaptive filter.
         rngs: initialises the parameters.
+
+    Raises:
+        ValueError: an unknown filter or ``select_on``.
+
+    >>> import jax
+    >>> import jax.numpy as jnp
+    >>> from flax import nnx
+    >>> from eqnets import nn
+    >>> down = nn.LearnablePolyphaseDown(1, rngs=nnx.Rngs(0))
+    >>> x = jax.random.normal(jax.random.key(0), (1, 4, 4, 1))
+    >>> y, weights = down(x)  # evaluation: one component
+    >>> y.shape, weights.max().item()
+    ((1, 2, 2, 1), 1.0)
+    >>> y, weights = down(x, key=jax.random.key(1), temperature=2.0)  # training
+    >>> bool(0 < weights.max() < 1)  # a mixture
+    True
     """
 
     def __init__(
@@ -183,6 +199,13 @@ class SelectionParam(nnx.Param):
     """A parameter of a selection network: leave it out of weight decay.
 
     ``nnx.state(model, nn.SelectionParam)`` is the state that holds these alone.
+
+    >>> import jax
+    >>> from flax import nnx
+    >>> from eqnets import nn
+    >>> down = nn.LearnablePolyphaseDown(1, rngs=nnx.Rngs(0))
+    >>> sorted(nnx.to_pure_dict(nnx.state(down, nn.SelectionParam)))
+    ['conv1', 'conv2']
     """
 
 
@@ -215,6 +238,19 @@ class AdaptivePolyphaseDown(_PolyphaseDown):
         features: channels, for ``antialias="adaptive3"``.
         groups: channel groups of an adaptive filter.
         rngs: for ``antialias="adaptive3"``.
+
+    Raises:
+        ValueError: an unknown filter or ``select_on``, or an adaptive filter without
+            ``features`` and ``rngs``.
+
+    >>> import jax.numpy as jnp
+    >>> from eqnets import nn
+    >>> down = nn.AdaptivePolyphaseDown()
+    >>> x = jnp.arange(16.0).reshape(1, 4, 4, 1)
+    >>> y, weights = down(x)
+    >>> shifted, _ = down(jnp.roll(x, 1, 1))  # one pixel down: the same samples
+    >>> y.shape, bool((jnp.sort(y.ravel()) == jnp.sort(shifted.ravel())).all())
+    ((1, 2, 2, 1), True)
     """
 
     def __init__(
@@ -258,6 +294,17 @@ class PolyphaseUp(nnx.Module):
             constant image is not upsampled equivariantly.
         ndim: the number of spatial axes.
         padding: of the filter.
+
+    Raises:
+        ValueError: an unknown filter, or an adaptive one.
+
+    >>> import jax.numpy as jnp
+    >>> from eqnets import nn
+    >>> x = jnp.arange(16.0).reshape(1, 4, 4, 1)
+    >>> y, weights = nn.AdaptivePolyphaseDown()(x)
+    >>> up = nn.PolyphaseUp()(y, weights)
+    >>> bool(((up == x) | (up == 0)).all())  # back where they came from
+    True
     """
 
     def __init__(

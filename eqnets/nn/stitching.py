@@ -27,6 +27,13 @@ class StitchingLayer(nnx.Module):
 
     Raises:
         ValueError: an even or non-positive ``kernel``, or no features.
+
+    >>> import jax.numpy as jnp
+    >>> from flax import nnx
+    >>> from eqnets import nn
+    >>> layer = nn.StitchingLayer(2, 3, size=(2, 2), rngs=nnx.Rngs(0))
+    >>> layer(jnp.ones((1, 4, 4, 2))).shape
+    (1, 2, 2, 3)
     """
 
     def __init__(

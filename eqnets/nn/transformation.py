@@ -25,6 +25,12 @@ class TransformationLayer(nnx.Module):
 
     Raises:
         ValueError: ``m`` is even or not positive, or D is not positive.
+
+    >>> import jax.numpy as jnp
+    >>> from eqnets import maps, nn
+    >>> layer = nn.TransformationLayer(1, maps.flip("x"), maps.centred_grid(1, 3))
+    >>> layer(jnp.array([1.0, 2.0, 3.0]).reshape(1, 1, 3, 1)).ravel().tolist()
+    [3.0, 2.0, 1.0]
     """
 
     def __init__(
