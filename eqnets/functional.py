@@ -142,8 +142,11 @@ def pure(model: Any, variables: Mapping | None = None, **options: Any) -> Pure:
             given to an NNX module.
         ValueError: ``variables`` has no ``"params"``.
 
+    >>> import jax
     >>> import jax.numpy as jnp
-    >>> f = pure(nnx.Linear(3, 2, rngs=nnx.Rngs(0)))
+    >>> from flax import nnx
+    >>> from eqnets import functional
+    >>> f = functional.pure(nnx.Linear(3, 2, rngs=nnx.Rngs(0)))
     >>> y, dy = jax.jvp(lambda x: f.apply(f.params, f.state, x),
     ...                 (jnp.ones((1, 3)),), (jnp.ones((1, 3)),))
     >>> bool(jnp.allclose(y, dy))  # at zero bias: a linear map is its own derivative

@@ -141,7 +141,7 @@ def rotation(
 ) -> SpatialAction:
     """Rotation about the centre of the grid; t in radians, +x (right) to +y (down).
 
-    v = (-y, x) in isotropic coordinates. Options and errors: see :func:`translation`.
+    v = (-y, x) in isotropic coordinates. Options and errors: see `translation`.
 
     >>> import jax.numpy as jnp
     >>> from eqnets import actions
@@ -163,7 +163,7 @@ def scaling(
 ) -> SpatialAction:
     """Magnification by e^t about the centre; t is the log of the scale.
 
-    v = (x, y). Options and errors: see :func:`translation`.
+    v = (x, y). Options and errors: see `translation`.
 
     >>> import jax.numpy as jnp
     >>> from eqnets import actions
@@ -187,7 +187,7 @@ def shear(
     """Shear along one axis in proportion to the other coordinate; t is the slope.
 
     v = (y, 0) for ``"x"``, (0, x) for ``"y"``, in isotropic coordinates. Options and
-    errors: see :func:`translation`.
+    errors: see `translation`.
 
     >>> import jax.numpy as jnp
     >>> from eqnets import actions
@@ -211,7 +211,7 @@ def stretch(
     """Magnification by e^t of one axis alone, about the centre.
 
     v = (x, 0) for ``"x"``, (0, y) for ``"y"``. Options and errors: see
-    :func:`translation`. In the ``"reference"`` mode this is the corrected stretch (the
+    `translation`. In the ``"reference"`` mode this is the corrected stretch (the
     public code leaves the other diagonal entry at zero and collapses the image), with
     the sign of its scaling.
 
@@ -236,7 +236,7 @@ def hyperbolic_rotation(
 ) -> SpatialAction:
     """Stretch of one diagonal and squeeze of the other; t is the rapidity.
 
-    v = (y, x) in isotropic coordinates. Options and errors: see :func:`translation`.
+    v = (y, x) in isotropic coordinates. Options and errors: see `translation`.
 
     >>> import jax
     >>> import jax.numpy as jnp
@@ -286,7 +286,7 @@ def affine(
 
     Coordinates are isotropic, pixels / max(H, W) about the centre, the last column of
     G included; the finite transformation is exp(t G). Options: see
-    :func:`translation`; ``stencil="reference"`` has no such action.
+    `translation`; ``stencil="reference"`` has no such action.
 
     Raises:
         ValueError: G is not 2 x 3, not finite, or zero; or an unfit option.
@@ -294,7 +294,7 @@ def affine(
     Args:
         generator: G, array-like [2, 3], in units of the longer side.
         name: what tables call it.
-        interpolation: see :func:`translation`, as for the next two.
+        interpolation: see `translation`, as for the next two.
         boundary: beyond the image.
         stencil: of the generator.
 
@@ -348,7 +348,7 @@ def standard(
     """The ten built-in actions by name, all with the same options.
 
     Args:
-        interpolation: see :func:`translation`, as for the next two.
+        interpolation: see `translation`, as for the next two.
         boundary: beyond the image.
         stencil: of the generators.
 

@@ -2,7 +2,7 @@
 
 Every stencil is a linear map; u is measured in pixels here and actions convert. A
 generator is never obtained by differentiating an interpolator (see
-:func:`eqnets.actions.base.linear_flow`).
+`actions.base.linear_flow`).
 """
 
 import functools

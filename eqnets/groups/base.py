@@ -33,8 +33,9 @@ class MatrixGroup:
             size than the rest, or the claim of closure is false.
         TypeError: the entries are not numbers.
 
-    >>> flip = MatrixGroup(discrete=[[[0, 1], [1, 0]]], name="flip")
-    >>> flip.d, flip == MatrixGroup(discrete=[[[0, 1], [1, 0]]])
+    >>> from eqnets import groups
+    >>> flip = groups.MatrixGroup(discrete=[[[0, 1], [1, 0]]], name="flip")
+    >>> flip.d, flip == groups.MatrixGroup(discrete=[[[0, 1], [1, 0]]])
     (2, True)
     """
 

@@ -20,8 +20,8 @@ def elements(group: MatrixGroup, *, limit: int = 20_000) -> Num[np.ndarray, "n d
         ValueError: the group has a Lie algebra, or more than ``limit`` elements.
 
     >>> from eqnets import groups
-    >>> len(elements(groups.dihedral(5))), len(elements(groups.symmetric(4)))
-    (10, 24)
+    >>> [len(groups.elements(G)) for G in (groups.dihedral(5), groups.symmetric(4))]
+    [10, 24]
     """
     if group.monomial is not None:
         forms = _monomial_elements(group, limit)

@@ -26,9 +26,11 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
     Raises:
         IsADirectoryError: ``path`` is a folder.
 
+    >>> from pathlib import Path
     >>> import tempfile
+    >>> from eqnets import io
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     with atomic_write(Path(folder, "figures", "a.txt")) as aside:
+    ...     with io.atomic_write(Path(folder, "figures", "a.txt")) as aside:
     ...         _ = aside.write_text("whole")
     ...     Path(folder, "figures", "a.txt").read_text()
     'whole'
@@ -59,6 +61,7 @@ def atomic_write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
     Raises:
         IsADirectoryError: ``path`` is a folder.
 
+    >>> from pathlib import Path
     >>> import tempfile
     >>> from eqnets import io
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -76,6 +79,7 @@ def atomic_write_text(path: str | os.PathLike[str], text: str) -> None:
     Raises:
         IsADirectoryError: ``path`` is a folder.
 
+    >>> from pathlib import Path
     >>> import tempfile
     >>> from eqnets import io
     >>> with tempfile.TemporaryDirectory() as folder:

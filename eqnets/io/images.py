@@ -124,7 +124,8 @@ def sample_photographs() -> tuple[list[str], list[Image]]:
     Raises:
         ImportError: scikit-image or Pillow is missing.
 
-    >>> names, photographs = sample_photographs()
+    >>> from eqnets import io
+    >>> names, photographs = io.sample_photographs()
     >>> len(names), photographs[names.index("chelsea")].shape
     (14, (300, 451, 3))
     """

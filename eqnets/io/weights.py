@@ -24,7 +24,8 @@ def flatten(tree: Mapping[Any, Any]) -> dict[str, Any]:
         ValueError: a key has a dot, is empty, or differs from another in type alone; a
             dictionary is empty.
 
-    >>> flatten({"stem": {"kernel": 1}, "blocks": {0: {"bias": 2}}})
+    >>> from eqnets import io
+    >>> io.flatten({"stem": {"kernel": 1}, "blocks": {0: {"bias": 2}}})
     {'stem.kernel': 1, 'blocks.0.bias': 2}
     """
     flat: dict[str, Any] = {}
@@ -52,7 +53,8 @@ def unflatten(flat: Mapping[str, Any]) -> dict[Any, Any]:
     Raises:
         ValueError: a name is both an array and the beginning of another.
 
-    >>> unflatten({"stem.kernel": 1, "blocks.0.bias": 2})
+    >>> from eqnets import io
+    >>> io.unflatten({"stem.kernel": 1, "blocks.0.bias": 2})
     {'stem': {'kernel': 1}, 'blocks': {0: {'bias': 2}}}
     """
     tree: dict[Any, Any] = {}

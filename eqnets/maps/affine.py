@@ -129,7 +129,8 @@ def rotate(degrees: float | int, **options: str) -> AffineMap:
         TypeError: ``degrees`` is not a real number.
         ValueError: it is not finite.
 
-    >>> rotate(90).matrix
+    >>> from eqnets import maps
+    >>> maps.rotate(90).matrix
     ((0.0, -1.0, 0.0), (1.0, 0.0, 0.0))
     """
     _require_number("degrees", degrees)
@@ -202,7 +203,7 @@ def as_transform(
     """The transformation that ``g`` stands for, on images of a shape.
 
     Args:
-        g: an `AffineMap`; an action of :mod:`eqnets.actions`, with its time ``t``; a
+        g: an `AffineMap`; an action of `eqnets.actions`, with its time ``t``; a
             function of images that moves their content by an affine map (found by
             probing), such as ``actions.hflip``; or a `Transform`.
         shape: of the images, ``[B, H, W, C]``.

@@ -26,9 +26,11 @@ def procrustes(X: ArrayLike, Y: ArrayLike) -> LinearMap:
         TypeError: not real numbers.
         ValueError: not two matrices of the same number of rows.
 
+    >>> import numpy as np
+    >>> from eqnets import maps
     >>> x = np.random.default_rng(0).normal(size=(20, 2))
     >>> turn = np.array([[0.0, -1.0], [1.0, 0.0]])
-    >>> procrustes(x, x @ turn.T).A.round(9) + 0.0
+    >>> maps.procrustes(x, x @ turn.T).A.round(9) + 0.0
     array([[ 0., -1.],
            [ 1.,  0.]])
     """
@@ -74,8 +76,10 @@ def match_permutation(
             assignment cannot be solved.
         ValueError: not two matrices of the same shape.
 
+    >>> import numpy as np
+    >>> from eqnets import maps
     >>> x = np.random.default_rng(0).normal(size=(20, 3))
-    >>> match_permutation(x, x[:, [2, 0, 1]]).A
+    >>> maps.match_permutation(x, x[:, [2, 0, 1]]).A
     array([[0., 0., 1.],
            [1., 0., 0.],
            [0., 1., 0.]])

@@ -112,7 +112,7 @@ def fit_equivariance(
     Args:
         cut: of `maps.cut`; the network stays as it is.
         action_or_transform: g: an `AffineMap` (``maps.rotate(90)``), an action of
-            :mod:`eqnets.actions` with its time ``t``, or a function of images such as
+            `eqnets.actions` with its time ``t``, or a function of images such as
             ``actions.hflip``; see `as_transform`.
         x: images ``[n, H, W, C]``.
         labels: integers ``[n]``, for ``loss="task"``.

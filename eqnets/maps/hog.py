@@ -54,7 +54,9 @@ def hog(
         ValueError: not images, images smaller than 3 pixels or half a cell, fewer than
             two bins, or a cell smaller than 1 pixel.
 
-    >>> hog(jnp.zeros((1, 40, 24, 3))).shape
+    >>> import jax.numpy as jnp
+    >>> from eqnets import maps
+    >>> maps.hog(jnp.zeros((1, 40, 24, 3))).shape
     (1, 5, 3, 31)
     """
     if not jnp.issubdtype(jnp.result_type(x), jnp.floating):

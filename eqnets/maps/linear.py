@@ -67,8 +67,10 @@ def least_squares(X: ArrayLike, Y: ArrayLike) -> LinearMap:
         TypeError: not real numbers.
         ValueError: not two matrices of the same number of rows.
 
+    >>> import numpy as np
+    >>> from eqnets import maps
     >>> x = np.array([[0.0, 0.0], [1.0, 1.0], [2.0, 2.0]])
-    >>> f = least_squares(x, 3 * x[:, :1] + 1)
+    >>> f = maps.least_squares(x, 3 * x[:, :1] + 1)
     >>> f.A.round(6), f.b.round(6)
     (array([[1.5, 1.5]]), array([1.]))
     """

@@ -88,8 +88,10 @@ def accumulate(batches: Iterable[tuple[ArrayLike, ArrayLike]]) -> Moments:
     Raises:
         ValueError: there is no batch, or their sizes differ.
 
+    >>> import numpy as np
+    >>> from eqnets import maps
     >>> x = np.arange(6.0).reshape(6, 1)
-    >>> m = accumulate((x[i : i + 2], x[i : i + 2]) for i in (0, 2, 4))
+    >>> m = maps.accumulate((x[i : i + 2], x[i : i + 2]) for i in (0, 2, 4))
     >>> float(m.n), m.mean_x, m.xx
     (6.0, array([2.5]), array([[17.5]]))
     """

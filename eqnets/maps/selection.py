@@ -56,8 +56,9 @@ def forward_select(
         ValueError: an unknown rule, ``k`` below 1, or shapes that do not fit.
 
     >>> import numpy as np
+    >>> from eqnets import maps
     >>> x = np.random.default_rng(0).normal(size=(50, 8))
-    >>> f = forward_select(x, x[:, [3]] - 2 * x[:, [5]], 2)
+    >>> f = maps.forward_select(x, x[:, [3]] - 2 * x[:, [5]], 2)
     >>> f.A.round(9) + 0.0
     array([[ 0.,  0.,  0.,  1.,  0., -2.,  0.,  0.]])
     """

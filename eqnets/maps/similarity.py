@@ -26,8 +26,9 @@ def cka(X: ArrayLike, Y: ArrayLike) -> float:
         ValueError: not two matrices of the same number of rows, or constant features.
 
     >>> import numpy as np
+    >>> from eqnets import maps
     >>> x = np.random.default_rng(0).normal(size=(50, 4))
-    >>> round(cka(x, 2 * x[:, ::-1] + 1), 6)
+    >>> round(maps.cka(x, 2 * x[:, ::-1] + 1), 6)
     1.0
     """
     check_pair(X, Y)
@@ -58,8 +59,9 @@ def svcca(X: ArrayLike, Y: ArrayLike, *, keep: float | int = 0.99) -> float:
             n up to the components of either side every correlation is 1.
 
     >>> import numpy as np
+    >>> from eqnets import maps
     >>> x = np.random.default_rng(0).normal(size=(50, 4))
-    >>> round(svcca(x, x @ np.diag([1.0, 2.0, 3.0, 4.0]), keep=1.0), 6)
+    >>> round(maps.svcca(x, x @ np.diag([1.0, 2.0, 3.0, 4.0]), keep=1.0), 6)
     1.0
     """
     check_pair(X, Y)

@@ -1,7 +1,7 @@
 """How far is a function from equivariant: Lie derivatives and the metrics beside them.
 
 Everything here takes callables (plain functions, Flax NNX or bound Linen modules,
-pytree modules) and actions from :mod:`eqnets.actions`; nothing here imports Flax.
+pytree modules) and actions from `eqnets.actions`; nothing here imports Flax.
 """
 
 from .aliasing import aliasing_lee as aliasing_lee

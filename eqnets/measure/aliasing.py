@@ -24,9 +24,9 @@ def aliasing_lee(
 
     where (n, m) -> (n', m') by Alias, and n~ is n except 0 at the Nyquist frequency of
     an even number of samples, whose derivative vanishes on the samples. This is
-    identically :func:`~eqnets.measure.lie_derivative` of the decimation under periodic
+    identically `measure.lie_derivative` of the decimation under periodic
     translations, ``interpolation="fourier", boundary="wrap"``. Gruver et al. (2022),
-    appendix C.2; where their eq. 9 holds is said at :func:`printed_aliasing_lee`.
+    appendix C.2; where their eq. 9 holds is said at `printed_aliasing_lee`.
 
     Args:
         x: a signal [M] or images [B, H, W, C], periodic.
@@ -41,8 +41,9 @@ def aliasing_lee(
         ValueError: other shapes, or a stride that does not divide the size.
 
     >>> import jax.numpy as jnp
+    >>> from eqnets import measure
     >>> wave = lambda k: jnp.cos(2 * jnp.pi * k * jnp.arange(16) / 16)
-    >>> round(float(aliasing_lee(wave(5), 2, 1.0)))  # above M / 4: folded over
+    >>> round(float(measure.aliasing_lee(wave(5), 2, 1.0)))  # above M / 4: folded over
     10106
     """
     images, strides, velocities, is_signal = _checked(x, stride, velocity)
@@ -62,7 +63,7 @@ def printed_aliasing_lee(
     transform over s_x s_y (the paper leaves the factor out). It adds the energies of
     frequencies that fold onto one another where amplitudes add, it has no product
     v_x v_y, and it lets the Nyquist frequency move. For a signal at s = 2 it is
-    :func:`aliasing_lee` if there is no energy at M / 2 and at +-M' / 2; for images the
+    `aliasing_lee` if there is no energy at M / 2 and at +-M' / 2; for images the
     same, line by line, if they are decimated along one axis and move along it. At
     larger strides, and for images decimated along both axes, it differs as soon as two
     frequencies that fold onto one another both have energy and one of them moves.

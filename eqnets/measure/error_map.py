@@ -29,7 +29,7 @@ def error_map(f: Function, action: Action, x: Array) -> Float[Array, "b h w"]:
         [B, H, W]; all zero where the error of an image is zero.
 
     Raises:
-        TypeError: see :func:`lie_derivative`.
+        TypeError: see `lie_derivative`.
         ValueError: the same, or an output that moves with the image.
 
     >>> import jax

@@ -53,10 +53,10 @@ def response(
         action: the one-parameter action.
         x: images [B, H, W, C].
         ts: times [T], in the action's units.
-        action_out: how the output moves; see :func:`lie_derivative`.
+        action_out: how the output moves; see `lie_derivative`.
 
     Raises:
-        TypeError: see :func:`lie_derivative`.
+        TypeError: see `lie_derivative`.
         ValueError: the same.
 
     >>> import jax
@@ -114,13 +114,13 @@ def group_sample_error(
         key: for the times.
         samples: times for each image.
         max_t: range of the times, in the action's units.
-        action_out: how the output moves; see :func:`lie_derivative`.
+        action_out: how the output moves; see `lie_derivative`.
 
     Returns:
         ``.mean``, ``.stderr`` over images, ``.per_example`` [B] (mean over samples).
 
     Raises:
-        TypeError: see :func:`lie_derivative`.
+        TypeError: see `lie_derivative`.
         ValueError: the same, or ``samples`` or ``max_t`` that is not positive.
 
     >>> import jax

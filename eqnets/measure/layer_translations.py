@@ -65,18 +65,18 @@ def eq_t_layers(
     their samples lie; whole pixels are those of the layer's first input.
 
     Args:
-        model: as in :func:`layerwise`.
+        model: as in `layerwise`.
         x: images [B, H, W, C].
         key: for the translations; all layers of an image share them.
         samples: translations for each image.
         whole_pixels: False for EQ-T_frac.
-        depth: of the layers, as in :func:`layerwise`.
-        max_fraction: see :func:`eq_t`.
-        normalize: see :func:`eq_t`.
-        periodic: see :func:`eq_t`.
+        depth: of the layers, as in `layerwise`.
+        max_fraction: see `eq_t`.
+        normalize: see `eq_t`.
+        periodic: see `eq_t`.
 
     Raises:
-        TypeError: see :func:`layerwise`.
+        TypeError: see `layerwise`.
         ValueError: the same, or an option or a number that does not fit.
 
     >>> import jax

@@ -56,10 +56,10 @@ def lee(
 ) -> Estimate:
     """Local equivariance error: the mean over images of |L_X f(x)|^2.
 
-    Gruver et al. (2022), eq. 4; L_X f is :func:`lie_derivative`.
+    Gruver et al. (2022), eq. 4; L_X f is `lie_derivative`.
 
     Args:
-        f: a function of images, best with normalised outputs (see :func:`readout`).
+        f: a function of images, best with normalised outputs (see `readout`).
         action: the one-parameter action.
         x: images [B, H, W, C], or an iterable of batches of them, which is read once
             and a batch at a time.
@@ -67,14 +67,14 @@ def lee(
             ``"mean_abs"``, the mean over outputs of |L_X f| (what the public script of
             the paper reports).
         normalize: ``"none"``, or ``"dim"`` to divide by the number of outputs.
-        action_out: how the output moves; see :func:`lie_derivative`.
+        action_out: how the output moves; see `lie_derivative`.
         batch_size: images in memory at once, where ``x`` is one array.
 
     Returns:
         ``.mean``, ``.stderr`` (over images; nan for one image), ``.per_example`` [B].
 
     Raises:
-        TypeError: see :func:`lie_derivative`.
+        TypeError: see `lie_derivative`.
         ValueError: the same, an unknown option, or an output without the batch axis.
 
     >>> import jax, jax.numpy as jnp
@@ -101,26 +101,26 @@ def lee_profile(
     batch_size: int = 8,
     progress: Callable[[int], None] | None = None,
 ) -> dict[str, Estimate]:
-    """:func:`lee` under several actions at once, one compilation for all images.
+    """`lee` under several actions at once, one compilation for all images.
 
     All actions share the forward pass; a last batch that is smaller is padded, and
     what is computed on the padding is dropped.
 
     Args:
-        f: see :func:`lee`.
+        f: see `lee`.
         actions: by name.
         x: images [B, H, W, C], or an iterable of batches of them.
-        norm: see :func:`lee`.
-        normalize: see :func:`lee`.
-        action_out: see :func:`lee`.
-        batch_size: see :func:`lee`.
+        norm: see `lee`.
+        normalize: see `lee`.
+        action_out: see `lee`.
+        batch_size: see `lee`.
         progress: called after each batch with the number of images done.
 
     Returns:
-        An :class:`Estimate` for each name.
+        An `Estimate` for each name.
 
     Raises:
-        TypeError: see :func:`lee`.
+        TypeError: see `lee`.
         ValueError: the same, no actions, or no images.
 
     >>> import jax

@@ -33,8 +33,8 @@ def lie_derivative(
         action_out: how the output moves: one action, or a pytree of them that is a
             prefix of the output. None decides by shape: an output [B, h, w, K] moves
             like an image at its own resolution, tokens of an
-            :func:`~eqnets.actions.on_tokens` action like their grid, anything else must
-            not move (:func:`~eqnets.actions.identity`).
+            `actions.on_tokens` action like their grid, anything else must
+            not move (`actions.identity`).
 
     Returns:
         A function of the same input; its result has the structure and the shapes of
@@ -68,20 +68,20 @@ def lie_derivatives(
 ) -> Function:
     """Lie derivatives under several actions, with one shared forward pass.
 
-    As :func:`lie_derivative`; every output has a new leading axis, one entry for each
+    As `lie_derivative`; every output has a new leading axis, one entry for each
     of ``actions``. ``action_out`` holds for all of them.
 
     Args:
-        f: see :func:`lie_derivative`.
+        f: see `lie_derivative`.
         actions: how the input moves, one after another.
-        action_out: see :func:`lie_derivative`.
+        action_out: see `lie_derivative`.
 
     Returns:
         A function of the same input; an output ``[B, ...]`` of ``f`` becomes
         ``[len(actions), B, ...]``.
 
     Raises:
-        TypeError: see :func:`lie_derivative`.
+        TypeError: see `lie_derivative`.
         ValueError: the same, or no actions.
 
     >>> import jax

@@ -24,7 +24,7 @@ def consistency_regularizer(
 
     The times a and b are drawn from N(0, sigma^2) for each image. For outputs that must
     not move this is the loss of the Pi-model (Gruver et al. 2022, eq. 7); for small
-    sigma its expectation is 2 sigma^2 times :func:`lie_regularizer` (eq. 8).
+    sigma its expectation is 2 sigma^2 times `lie_regularizer` (eq. 8).
 
     Args:
         f: a function of images, to be differentiated in what it closes over: inside a
@@ -34,10 +34,10 @@ def consistency_regularizer(
         x: images [B, H, W, C].
         key: for the times.
         sigma: standard deviation of the times, in the action's units.
-        action_out: how the output moves; see :func:`lie_derivative`.
+        action_out: how the output moves; see `lie_derivative`.
 
     Raises:
-        TypeError: see :func:`lie_derivative`.
+        TypeError: see `lie_derivative`.
         ValueError: the same, a ``sigma`` that is not positive, or an output without the
             batch axis.
 
@@ -69,21 +69,21 @@ def lie_regularizer(
     *,
     action_out: PyTree[Action] | None = None,
 ) -> Float[Array, ""]:
-    """Mean over images of |L_X f(x)|^2: :func:`lee` as a term of a training loss.
+    """Mean over images of |L_X f(x)|^2: `lee` as a term of a training loss.
 
-    Unlike :func:`lee` it is made to be differentiated in what ``f`` closes over and to
+    Unlike `lee` it is made to be differentiated in what ``f`` closes over and to
     stand inside a compiled training step. One forward-mode derivative: about twice the
-    price of f. What :func:`consistency_regularizer` goes to as sigma does to 0
+    price of f. What `consistency_regularizer` goes to as sigma does to 0
     (Gruver et al. 2022, eq. 8), without its noise.
 
     Args:
-        f: as of :func:`consistency_regularizer`.
+        f: as of `consistency_regularizer`.
         action: the one-parameter action.
         x: images [B, H, W, C].
-        action_out: how the output moves; see :func:`lie_derivative`.
+        action_out: how the output moves; see `lie_derivative`.
 
     Raises:
-        TypeError: see :func:`lie_derivative`.
+        TypeError: see `lie_derivative`.
         ValueError: the same, or an output without the batch axis.
 
     >>> import jax, jax.numpy as jnp

@@ -144,8 +144,9 @@ def mean_iou(
         ValueError: shapes that differ, or a label outside ``0 .. K - 1``.
 
     >>> import numpy as np
+    >>> from eqnets import measure
     >>> truth, predicted = np.array([0, 0, 1, 255]), np.array([0, 1, 1, 0])
-    >>> float(mean_iou(truth, predicted, 3))
+    >>> float(measure.mean_iou(truth, predicted, 3))
     0.5
     """
     labels, predictions = np.asarray(labels), np.asarray(predictions)

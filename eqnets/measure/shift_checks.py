@@ -14,7 +14,7 @@ AnyArray = Array | np.ndarray
 
 @dataclasses.dataclass(frozen=True)
 class ShiftReport:
-    """What :func:`check_equivariance` found.
+    """What `check_equivariance` found.
 
     Attributes:
         differences: the largest absolute difference of every shift and example,
@@ -80,10 +80,12 @@ def check_equivariance(
             be the one claimed.
 
     >>> import jax
+    >>> from eqnets import measure
     >>> x = jax.random.normal(jax.random.key(0), (1, 4, 4, 1))
-    >>> check_equivariance(lambda x: x[:, ::2, ::2].mean((1, 2)), x).violations(1e-6)
+    >>> decimated = lambda x: x[:, ::2, ::2].mean((1, 2))
+    >>> measure.check_equivariance(decimated, x).violations(1e-6)
     12
-    >>> check_equivariance(lambda x: 2 * x, x, output="equivariant").worst
+    >>> measure.check_equivariance(lambda x: 2 * x, x, output="equivariant").worst
     0.0
     """
     if output not in ("invariant", "equivariant"):

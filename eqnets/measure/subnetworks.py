@@ -59,14 +59,14 @@ def subnetwork_lee(
     appendix D.2, figure 8). A channel is an entry of the axes that hold no image; a
     hundred-thousandth of the layer's mean variance is added to each. All subnetworks
     together cost one Lie derivative. Unlike the contributions of
-    :func:`~eqnets.measure.layerwise`, the errors of layers with outputs of different
+    `measure.layerwise`, the errors of layers with outputs of different
     kinds cannot be compared, and they do not sum to anything.
 
     Args:
-        model: as in :func:`~eqnets.measure.layerwise`.
+        model: as in `measure.layerwise`.
         action: how the input moves.
         x: images, at least two.
-        depth: of the layers, as in :func:`~eqnets.measure.layerwise`.
+        depth: of the layers, as in `measure.layerwise`.
         action_out: how the output moves; None decides by shape.
         layouts: of layers behind which the image could not be followed.
         batch_size: images in memory at once.
@@ -74,17 +74,18 @@ def subnetwork_lee(
 
     Raises:
         ValueError: fewer than two images, a channel without variance that moves, and
-            as :func:`~eqnets.measure.layerwise`.
+            as `measure.layerwise`.
 
     >>> import jax
-    >>> from eqnets import actions
+    >>> from eqnets import actions, measure
     >>> x = jax.random.normal(jax.random.key(0), (3, 8, 8, 1))
     >>> def net(x):
     ...     with jax.named_scope("double"):
     ...         x = 2 * x
     ...     with jax.named_scope("decimate"):
     ...         return x[:, ::4, ::4].mean((1, 2))
-    >>> errors = subnetwork_lee(net, actions.translation("x", boundary="wrap"), x)
+    >>> shift = actions.translation("x", boundary="wrap")
+    >>> errors = measure.subnetwork_lee(net, shift, x)
     >>> bool(errors.lee[0] < 1e-8 < errors.lee[1])  # doubling is equivariant
     True
     """

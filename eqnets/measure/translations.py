@@ -50,7 +50,7 @@ def eq_t(
         max_fraction: the largest, in fractions of the axis.
         normalize: ``"none"``, ``"sqrt"``, ``"size"`` or ``"psnr"``.
         periodic: keep what comes from outside: circular translations.
-        action_out: :func:`~eqnets.actions.identity` for image-shaped outputs that must
+        action_out: `actions.identity` for image-shaped outputs that must
             not move; None decides by shape.
 
     Returns:
@@ -58,7 +58,7 @@ def eq_t(
         better, and an error of zero gives inf.
 
     Raises:
-        TypeError: see :func:`lie_derivative`.
+        TypeError: see `lie_derivative`.
         ValueError: the same, or an option or a number that does not fit.
 
     >>> import jax
@@ -85,7 +85,7 @@ def eq_t_frac(
     periodic: bool = False,
     action_out: PyTree[Action] | None = None,
 ) -> Estimate:
-    """:func:`eq_t` under continuous translations, by trigonometric interpolation.
+    """`eq_t` under continuous translations, by trigonometric interpolation.
 
     Args:
         f: a function of images; outputs [B, h, w, K] move like images.
@@ -93,15 +93,15 @@ def eq_t_frac(
         key: for the translations; each image draws its own.
         samples: translations for each image.
         max_fraction: the largest, in fractions of the axis.
-        normalize: see :func:`eq_t`.
-        periodic: see :func:`eq_t`.
-        action_out: see :func:`eq_t`.
+        normalize: see `eq_t`.
+        periodic: see `eq_t`.
+        action_out: see `eq_t`.
 
     Returns:
-        As :func:`eq_t`.
+        As `eq_t`.
 
     Raises:
-        TypeError: see :func:`lie_derivative`.
+        TypeError: see `lie_derivative`.
         ValueError: the same, or an option or a number that does not fit.
 
     >>> import jax

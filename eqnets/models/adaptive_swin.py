@@ -32,7 +32,7 @@ Norm = int | float | str
 
 
 class AdaptiveSwin(nnx.Module):
-    """A Swin transformer whose grids follow the image; see :func:`adaptive_swin`.
+    """A Swin transformer whose grids follow the image; see `adaptive_swin`.
 
     The logits of a circularly shifted image are those of the image; the features of
     every stage are shifted.
@@ -94,7 +94,7 @@ class AdaptiveSwin(nnx.Module):
         """Logits ``[B, K]`` of images ``[B, H, W, 3]``; the options have no effect.
 
         Raises:
-            ValueError: as :meth:`features`.
+            ValueError: as `features`.
         """
         del key, temperature
         tokens = self.swin.norm(self.features(x)[-1])
@@ -164,7 +164,7 @@ def adaptive_swin(
     One with trained weights is ``AdaptiveSwin(trained)``.
 
     Args:
-        shape: as for :func:`~eqnets.models.swin`.
+        shape: as for `models.swin`.
         num_classes: K.
         image_size: side, or (height, width), in pixels.
         p: the norm that places the grids: at least 1, or ``math.inf``.
@@ -174,9 +174,11 @@ def adaptive_swin(
         ``model(x [B, H, W, 3], *, key=None, temperature=1.0) -> logits [B, K]``.
 
     Raises:
-        ValueError: as :func:`~eqnets.models.swin`, or p is 2.
+        ValueError: as `models.swin`, or p is 2.
 
-    >>> make = lambda: adaptive_swin("tiny", 10, rngs=nnx.Rngs(0))
+    >>> from flax import nnx
+    >>> from eqnets import models
+    >>> make = lambda: models.adaptive_swin("tiny", 10, rngs=nnx.Rngs(0))
     >>> nnx.eval_shape(make).swin.layers[3].blocks[1].attn.qkv.kernel.shape
     (768, 2304)
     """

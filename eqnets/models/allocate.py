@@ -19,8 +19,8 @@ def uniform_rep(group: MatrixGroup, ch: int) -> Rep:
     Raises:
         ValueError: ``ch`` is not positive.
 
-    >>> from eqnets import groups
-    >>> [m for m, tensor in uniform_rep(groups.O(5), 384).terms]  # 1, V, V (x) V
+    >>> from eqnets import groups, models
+    >>> [m for m, tensor in models.uniform_rep(groups.O(5), 384).terms]  # 1, V, V (x) V
     [134, 25, 5]
     """
     if ch < 1:

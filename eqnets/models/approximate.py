@@ -88,9 +88,11 @@ class FreeHead(nnx.Module):
         rngs: initialises the parameters.
 
     >>> import jax.numpy as jnp
-    >>> from eqnets import groups, reps
+    >>> from flax import nnx
+    >>> from eqnets import groups, models, reps
     >>> G = groups.cyclic(4)
-    >>> net = FreeHead(reps.vector(G), 2, G, ch=12, num_layers=1, rngs=nnx.Rngs(0))
+    >>> V = reps.vector(G)
+    >>> net = models.FreeHead(V, 2, G, ch=12, num_layers=1, rngs=nnx.Rngs(0))
     >>> net(jnp.ones((3, 4))).shape
     (3, 2)
     """

@@ -150,7 +150,9 @@ def convnext(
     Raises:
         ValueError: an unknown name.
 
-    >>> model = nnx.eval_shape(lambda: convnext("tiny", rngs=nnx.Rngs(0)))
+    >>> from flax import nnx
+    >>> from eqnets import models
+    >>> model = nnx.eval_shape(lambda: models.convnext("tiny", rngs=nnx.Rngs(0)))
     >>> model.stages[1].downsample[1].kernel.shape
     (2, 2, 96, 192)
     """

@@ -109,14 +109,14 @@ def _mean(x: Array) -> Array:
 
 
 class DeepLabV3Plus(nnx.Module):
-    """Dense prediction; build it with :func:`deeplab_v3plus`, or on your own ResNet.
+    """Dense prediction; build it with `deeplab_v3plus`, or on your own ResNet.
 
     Args:
         backbone: the residual network; its classifier is not used, and is left out.
         num_classes: ``K``.
-        up: as for :func:`deeplab_v3plus`.
-        up_antialias: as for :func:`deeplab_v3plus`.
-        rates: as for :func:`deeplab_v3plus`.
+        up: as for `deeplab_v3plus`.
+        up_antialias: as for `deeplab_v3plus`.
+        rates: as for `deeplab_v3plus`.
         rngs: initialises the head.
 
     Attributes:
@@ -221,7 +221,7 @@ def deeplab_v3plus(
     Args:
         num_classes: ``K``.
         backbone: the depth of the ResNet: 18, 34, 50, 101 or 152.
-        down: as for :func:`~eqnets.models.resnet`.
+        down: as for `models.resnet`.
         up: ``"lps"`` (LPU), ``"bilinear"`` or ``"ideal"``; None is ``"lps"`` where
             ``down`` selects, ``"ideal"`` where it is that.
         antialias: the filter of the downsamplings.
@@ -245,7 +245,8 @@ def deeplab_v3plus(
         ValueError: an option that does not exist, or two that contradict each other.
 
     >>> from flax import nnx
-    >>> make = lambda: deeplab_v3plus(21, width=64, rngs=nnx.Rngs(0))
+    >>> from eqnets import models
+    >>> make = lambda: models.deeplab_v3plus(21, width=64, rngs=nnx.Rngs(0))
     >>> nnx.eval_shape(make).decoder.conv.kernel.shape
     (3, 3, 304, 256)
     """

@@ -23,7 +23,9 @@ def hamiltonian_field(energy: Callable[[Array], Array]) -> Field:
     Returns:
         The field ``[..., 2 n] -> [..., 2 n]``; z holds q, then p.
 
-    >>> field = hamiltonian_field(lambda z: (z**2).sum(-1, keepdims=True) / 2)
+    >>> import jax.numpy as jnp
+    >>> from eqnets import models
+    >>> field = models.hamiltonian_field(lambda z: (z**2).sum(-1, keepdims=True) / 2)
     >>> field(jnp.array([1.0, 0.0])).tolist()  # a harmonic oscillator
     [0.0, -1.0]
     """

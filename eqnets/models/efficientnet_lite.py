@@ -208,7 +208,9 @@ def efficientnet_lite(
     Raises:
         ValueError: there is no such variant.
 
-    >>> make = lambda: efficientnet_lite(0, 10, rngs=nnx.Rngs(0))
+    >>> from flax import nnx
+    >>> from eqnets import models
+    >>> make = lambda: models.efficientnet_lite(0, 10, rngs=nnx.Rngs(0))
     >>> model = nnx.eval_shape(make)  # shapes alone
     >>> model.blocks[3].depthwise.conv.kernel.shape
     (5, 5, 144)

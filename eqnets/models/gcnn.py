@@ -172,7 +172,10 @@ def gcnn(
     Raises:
         ValueError: an unknown kind, or a size or pool that does not fit.
 
-    >>> net = gcnn("p4", 10, widths=(2, 2), rngs=nnx.Rngs(0))
+    >>> import jax.numpy as jnp
+    >>> from flax import nnx
+    >>> from eqnets import models
+    >>> net = models.gcnn("p4", 10, widths=(2, 2), rngs=nnx.Rngs(0))
     >>> net(jnp.ones((1, 8, 8, 1))).shape
     (1, 10)
     """

@@ -131,7 +131,9 @@ def mixer(
     Raises:
         ValueError: an unknown name, or patches that do not fill the image.
 
-    >>> model = nnx.eval_shape(lambda: mixer("B/16", rngs=nnx.Rngs(0)))
+    >>> from flax import nnx
+    >>> from eqnets import models
+    >>> model = nnx.eval_shape(lambda: models.mixer("B/16", rngs=nnx.Rngs(0)))
     >>> model.blocks[11].mlp_tokens.fc1.kernel.shape
     (196, 384)
     """

@@ -66,7 +66,10 @@ def mlp(
         num_layers: their number.
         rngs: initialises the parameters.
 
-    >>> mlp(6, 1, ch=16, rngs=nnx.Rngs(0))(jnp.ones((5, 6))).shape
+    >>> import jax.numpy as jnp
+    >>> from flax import nnx
+    >>> from eqnets import models
+    >>> models.mlp(6, 1, ch=16, rngs=nnx.Rngs(0))(jnp.ones((5, 6))).shape
     (5, 1)
     """
     sizes = [r.size if isinstance(r, Rep) else int(r) for r in (rep_in, rep_out)]

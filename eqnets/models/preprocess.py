@@ -27,7 +27,9 @@ class Preprocess:
         mean: subtracted; one number, or one for each colour.
         scale: divides; the same.
 
-    >>> preprocess = Preprocess(size=224, resize=256, mean=127.0, scale=128.0)
+    >>> import numpy as np
+    >>> from eqnets import models
+    >>> preprocess = models.Preprocess(size=224, resize=256, mean=127.0, scale=128.0)
     >>> photograph = np.full((300, 400, 3), 255, np.uint8)
     >>> preprocess(photograph).shape, preprocess([photograph] * 2).shape
     ((224, 224, 3), (2, 224, 224, 3))

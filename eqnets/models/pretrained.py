@@ -55,7 +55,8 @@ def load_pretrained(name: str) -> Pretrained:
         ImportError: the package with the weights or the names is missing; the message
             names the extra that brings it.
 
-    >>> model, preprocess, class_names = load_pretrained("efficientnet_lite0")
+    >>> from eqnets import io, models
+    >>> model, preprocess, class_names = models.load_pretrained("efficientnet_lite0")
     >>> names, photographs = io.sample_photographs()
     >>> preprocess(photographs).shape  # model(...) gives the logits [14, 1000]
     (14, 224, 224, 3)

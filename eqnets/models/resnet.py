@@ -32,7 +32,7 @@ Hidden = int | Sequence[int | None] | None
 
 
 class ResNet(nnx.Module):
-    """A residual network; build it with :func:`resnet`.
+    """A residual network; build it with `resnet`.
 
     Attributes:
         depth: 18, 34, 50, 101 or 152.
@@ -137,7 +137,7 @@ class ResNet(nnx.Module):
             temperature: of the Gumbel softmax.
 
         Raises:
-            ValueError: as :meth:`features`.
+            ValueError: as `features`.
         """
         outputs, _ = self.features(x, key=key, temperature=temperature)
         if self.sampling.selects:
@@ -205,7 +205,8 @@ def resnet(
         ValueError: an option that does not exist, or two that contradict each other.
 
     >>> from flax import nnx
-    >>> make = lambda: resnet(18, 10, down="lps", stem="cifar", rngs=nnx.Rngs(0))
+    >>> from eqnets import models
+    >>> make = lambda: models.resnet(18, 10, down="lps", stem="cifar", rngs=nnx.Rngs(0))
     >>> nnx.eval_shape(make).fc.kernel.shape
     (512, 10)
     """

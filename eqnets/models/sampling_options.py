@@ -19,7 +19,7 @@ FIRST = ("lowpass", "ideal")
 
 @dataclasses.dataclass(frozen=True)
 class Sampling:
-    """The options of :func:`eqnets.models.resnet` that concern sampling.
+    """The options of `models.resnet` that concern sampling.
 
     Attributes:
         down: one of ``DOWN``.

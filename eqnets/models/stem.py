@@ -127,7 +127,7 @@ def sample_maxima(
     """Max-pooling as maxima of 2 x 2 at stride 1, then a sampling step.
 
     Args:
-        pool: the sampling step, from :meth:`Sampling.pool`.
+        pool: the sampling step, from `Sampling.pool`.
         y: the features.
         sampling: the network's sampling options, any but ``"strided"``.
         key: as for the sampling step.

@@ -316,7 +316,9 @@ def swin(
     Raises:
         ValueError: an unknown name, or windows that do not fill every stage.
 
-    >>> model = nnx.eval_shape(lambda: swin("tiny", rngs=nnx.Rngs(0)))
+    >>> from flax import nnx
+    >>> from eqnets import models
+    >>> model = nnx.eval_shape(lambda: models.swin("tiny", rngs=nnx.Rngs(0)))
     >>> model.layers[3].blocks[1].attn.qkv.kernel.shape
     (768, 2304)
     """

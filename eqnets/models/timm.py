@@ -118,7 +118,9 @@ def create(name: str, num_classes: int = 1000, *, rngs: nnx.Rngs) -> nnx.Module:
     Raises:
         ValueError: an unknown name.
 
-    >>> model = nnx.eval_shape(lambda: create("vgg16_bn", 10, rngs=nnx.Rngs(0)))
+    >>> from flax import nnx
+    >>> from eqnets import models
+    >>> model = nnx.eval_shape(lambda: models.create("vgg16_bn", 10, rngs=nnx.Rngs(0)))
     >>> model.head.fc.kernel.shape
     (4096, 10)
     """
@@ -129,7 +131,7 @@ def from_timm(name: str, state_dict: Mapping[str, Any]) -> Imported:
     """A network of timm from the arrays of its safetensors file.
 
     Args:
-        name: of the architecture, as for :func:`create`.
+        name: of the architecture, as for `create`.
         state_dict: ``{name: array}`` with timm's names; see
             ``eqnets.io.load_state_dict``. The number of classes is that of the arrays.
 

@@ -53,7 +53,9 @@ def vit_from_timm(
         ValueError: another architecture (the message says which), names that are
             missing or unknown, or shapes that do not fit.
 
-    >>> vit_from_timm({"dist_token": np.zeros((1, 1, 192))})
+    >>> import numpy as np
+    >>> from eqnets import models
+    >>> models.vit_from_timm({"dist_token": np.zeros((1, 1, 192))})
     Traceback (most recent call last):
         ...
     ValueError: 'dist_token' is not of a plain vision transformer: it means a

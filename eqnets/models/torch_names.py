@@ -82,7 +82,9 @@ def efficientnet_lite_from_torch(state_dict: Mapping[str, Any]) -> EfficientNetL
         ValueError: names are missing or unknown, or shapes differ; the names are
             listed.
 
-    >>> efficientnet_lite_from_torch({"fc.weight": np.zeros((10, 512))})
+    >>> import numpy as np
+    >>> from eqnets import models
+    >>> models.efficientnet_lite_from_torch({"fc.weight": np.zeros((10, 512))})
     Traceback (most recent call last):
         ...
     ValueError: these are not the weights of an EfficientNet-Lite: there is no

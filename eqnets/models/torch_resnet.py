@@ -56,7 +56,7 @@ def resnet_from_torch(
         p: the norm of APS.
 
     Returns:
-        A :class:`~eqnets.models.resnet.ResNet` that returns logits (the public code
+        A `ResNet` that returns logits (the public code
         returns their log-softmax).
 
     Raises:

@@ -45,7 +45,7 @@ class DoubleConv(nnx.Module):
 
 
 class UNet(nnx.Module):
-    """A U-Net; build it with :func:`unet`.
+    """A U-Net; build it with `unet`.
 
     Attributes:
         enter: the convolutions on the way down, the bottom included.
@@ -195,8 +195,9 @@ def unet(
         ValueError: an option that does not exist, or two that contradict each other.
 
     >>> from flax import nnx
-    >>> model = nnx.eval_shape(lambda: unet(2, width=16, depth=3, rngs=nnx.Rngs(0)))
-    >>> model.enter[3].second.conv.kernel.shape
+    >>> from eqnets import models
+    >>> make = lambda: models.unet(2, width=16, depth=3, rngs=nnx.Rngs(0))
+    >>> nnx.eval_shape(make).enter[3].second.conv.kernel.shape
     (3, 3, 128, 128)
     """
     if depth < 1:

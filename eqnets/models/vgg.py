@@ -137,7 +137,9 @@ def vgg(
     Raises:
         ValueError: another depth.
 
-    >>> model = nnx.eval_shape(lambda: vgg(11, rngs=nnx.Rngs(0)))
+    >>> from flax import nnx
+    >>> from eqnets import models
+    >>> model = nnx.eval_shape(lambda: models.vgg(11, rngs=nnx.Rngs(0)))
     >>> model.features[3].kernel.shape
     (3, 3, 64, 128)
     """

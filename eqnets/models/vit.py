@@ -237,7 +237,9 @@ def vit(
         ValueError: an unknown name, heads that do not share the width evenly, or
             patches that do not fill the image.
 
-    >>> make = lambda: vit("S/16", rngs=nnx.Rngs(0))  # ViT-S and DeiT-S
+    >>> from flax import nnx
+    >>> from eqnets import models
+    >>> make = lambda: models.vit("S/16", rngs=nnx.Rngs(0))  # ViT-S and DeiT-S
     >>> model = nnx.eval_shape(make)  # shapes alone
     >>> model.blocks[11].attn.qkv.kernel.shape, model.pos_embed.shape
     ((384, 1152), (1, 197, 384))

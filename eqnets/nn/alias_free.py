@@ -14,7 +14,7 @@ from eqnets.polyphase.phases import AnyArray
 class AliasFree(nnx.Module):
     """A smooth activation on a finer grid, then an ideal low-pass.
 
-    On ``[..., *space, C]``; see :func:`eqnets.polyphase.alias_free`.
+    On ``[..., *space, C]``; see `polyphase.alias_free`.
 
     Args:
         activation: pointwise and smooth.

@@ -114,7 +114,7 @@ def avg_pool(
     p: int | float | str = 2,
     ndim: int = 2,
 ) -> Float[Array, "..."]:
-    """A shift-equivariant average pool; see :func:`max_pool`.
+    """A shift-equivariant average pool; see `max_pool`.
 
     Args:
         x: ``[b, *space, c]``.

@@ -48,9 +48,11 @@ class EquivariantLinear(nnx.Module):
         TypeError: an argument is not a representation.
         BasisError: the solver is over budget.
 
-    >>> from eqnets import groups, reps
+    >>> import jax.numpy as jnp
+    >>> from flax import nnx
+    >>> from eqnets import groups, nn, reps
     >>> V = reps.vector(groups.cyclic(4))
-    >>> layer = EquivariantLinear(V, V, bias=False, rngs=nnx.Rngs(0))
+    >>> layer = nn.EquivariantLinear(V, V, bias=False, rngs=nnx.Rngs(0))
     >>> layer.rank, layer(jnp.ones((2, 4))).shape  # circulant: four weights, not 16
     (4, (2, 4))
     """
@@ -133,9 +135,11 @@ class EquivariantBilinear(nnx.Module):
         TypeError: an argument is not a representation.
         BasisError: the solver is over budget.
 
-    >>> from eqnets import groups, reps
+    >>> import jax.numpy as jnp
+    >>> from flax import nnx
+    >>> from eqnets import groups, nn, reps
     >>> V = reps.vector(groups.SO(3))
-    >>> cross = EquivariantBilinear(2 * V, V, rngs=nnx.Rngs(0))  # cross products
+    >>> cross = nn.EquivariantBilinear(2 * V, V, rngs=nnx.Rngs(0))  # cross products
     >>> cross(jnp.ones((5, 6))).shape
     (5, 3)
     """

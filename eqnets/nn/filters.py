@@ -51,7 +51,7 @@ def parse_antialias(name: str | None) -> tuple[str, int] | None:
 class LowPass(nnx.Module):
     """A binomial low-pass of ``[..., *space, C]``, without parameters.
 
-    See :func:`eqnets.polyphase.lowpass`.
+    See `polyphase.lowpass`.
 
     Args:
         size: taps per axis, 1 to 7, or a name such as ``"tri3"``.
@@ -232,7 +232,7 @@ class PhaseSampler(nnx.Module):
             x: ``[..., *space, C]``.
             weights: ``[..., P]``.
             hard: the weights are one-hot: look only at the selected component.
-            filtered: ``x`` has been through :meth:`filtered`.
+            filtered: ``x`` has been through `filtered`.
         """
         check_divisible(x, self.stride, self.ndim)
         size = 1 if filtered or self.adaptive is not None else self.size

@@ -70,8 +70,9 @@ class GatedNonlinearity(nnx.Module):
         rep: what comes out; what goes in is ``rep_in``, ``rep`` with a scalar more for
             each tensor that needs a gate.
 
-    >>> from eqnets import groups, reps
-    >>> gate = GatedNonlinearity(2 * reps.vector(groups.SO(3)))
+    >>> import jax.numpy as jnp
+    >>> from eqnets import groups, nn, reps
+    >>> gate = nn.GatedNonlinearity(2 * reps.vector(groups.SO(3)))
     >>> gate.rep_in.size, gate(jnp.ones((4, 8))).shape
     (8, (4, 6))
     """

@@ -13,7 +13,7 @@ class StitchingLayer(nnx.Module):
     """From one network's features [B, h, w, D] to another's [B, h', w', E].
 
     Sites are resized (nearest to fewer, bilinear to more), then m x m filters mix
-    channels. :func:`eqnets.maps.stitch` finds them in closed form; this layer trains
+    channels. `maps.stitch` finds them in closed form; this layer trains
     them in a loop of your own.
 
     Args:

@@ -14,14 +14,14 @@ class TransformationLayer(nnx.Module):
 
     P_g moves the sites as ``g`` moves the image and interpolates between 2 x 2 of them;
     the m x m filters F_g, D to D, permute and mix the channels. F_g and b_g are learned
-    (:func:`eqnets.maps.fit_equivariance` finds them in closed form), P_g is fixed.
+    (`maps.fit_equivariance` finds them in closed form), P_g is fixed.
 
     Args:
         features: D.
         g: what happens to the image.
-        grid: where the features sit on it, see :func:`eqnets.maps.receptive_grid`.
+        grid: where the features sit on it, see `maps.receptive_grid`.
         m: the side of the filters, odd.
-        sampler: ``"gather"`` or ``"splat"``, see :func:`eqnets.maps.permute_sites`.
+        sampler: ``"gather"`` or ``"splat"``, see `maps.permute_sites`.
 
     Raises:
         ValueError: ``m`` is even or not positive, or D is not positive.

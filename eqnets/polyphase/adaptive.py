@@ -37,7 +37,7 @@ def adaptive_lowpass(
         params: ``{"kernel": [*k, C, G k ** ndim], "scale", "bias", "mean", "var"}``,
             the last four ``[G k ** ndim]``: the normalisation in evaluation.
         groups: ``G``, the channel groups that share their taps.
-        padding: a name of :func:`~eqnets.polyphase.pad`.
+        padding: a name of `polyphase.pad`.
         epsilon: added to the variance.
         ndim: the number of spatial axes.
 

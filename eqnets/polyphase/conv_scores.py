@@ -55,10 +55,10 @@ def conv_scores(
     commutes with shifts bit for bit.
 
     Args:
-        phases: ``[..., P, *space, C]``, from :func:`~eqnets.polyphase.split`.
+        phases: ``[..., P, *space, C]``, from `polyphase.split`.
         params: ``{"conv1": {"kernel": [*k, C, h], "bias": [h]},
             "conv2": {"kernel": [*k, h, o], "bias": [o]}}``.
-        padding: ``"circular"``, or another name of :func:`~eqnets.polyphase.pad`,
+        padding: ``"circular"``, or another name of `polyphase.pad`,
             with which nothing is shift-equivariant and no sum is exact.
         ndim: the number of spatial axes.
 
@@ -99,17 +99,17 @@ def image_conv_scores(
     padding: str = "circular",
     ndim: int = 2,
 ) -> Float[Array, "*batch p"]:
-    """:func:`conv_scores` of ``split(x, stride)``, without forming the split.
+    """`conv_scores` of ``split(x, stride)``, without forming the split.
 
     Args:
         x: ``[..., *space, C]``.
         stride: the sampling stride ``s``, in samples.
-        params: as for :func:`conv_scores`.
-        padding: as for :func:`conv_scores`.
+        params: as for `conv_scores`.
+        padding: as for `conv_scores`.
         ndim: the number of spatial axes.
 
     Returns:
-        ``[..., P]`` with ``P = s ** ndim``, to the bit those of :func:`conv_scores`.
+        ``[..., P]`` with ``P = s ** ndim``, to the bit those of `conv_scores`.
 
     Raises:
         ValueError: the stride does not divide every spatial size.

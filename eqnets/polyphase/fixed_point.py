@@ -203,7 +203,8 @@ def invariant_mean(x: Float[Array, "..."], *, ndim: int = 2) -> Float[Array, "..
         ``[..., C]``.
 
     >>> import jax.numpy as jnp
-    >>> invariant_mean(jnp.array([[1.0], [2.0], [4.5]]), ndim=1)
+    >>> from eqnets import polyphase
+    >>> polyphase.invariant_mean(jnp.array([[1.0], [2.0], [4.5]]), ndim=1)
     Array([2.5], dtype=float32)
     """
     axes = tuple(range(-ndim - 1, -1))

@@ -36,8 +36,9 @@ def ideal_resize(
         ValueError: not one positive size per spatial axis.
 
     >>> import jax.numpy as jnp
+    >>> from eqnets import polyphase
     >>> x = jnp.cos(2 * jnp.pi * jnp.arange(8) / 8)[:, None]
-    >>> jnp.round(ideal_resize(x, [4], ndim=1)[:, 0], 3) + 0.0
+    >>> jnp.round(polyphase.ideal_resize(x, [4], ndim=1)[:, 0], 3) + 0.0
     Array([ 1.,  0., -1.,  0.], dtype=float32)
     """
     old = spatial_shape(x, ndim)

@@ -48,12 +48,12 @@ def component(ndim: int) -> Layout:
 
 
 def stacked(ndim: int) -> Layout:
-    """``[..., P, *space, C]``: what :func:`~eqnets.polyphase.split` returns."""
+    """``[..., P, *space, C]``: what `polyphase.split` returns."""
     return Layout((-ndim - 2,), tuple(range(-ndim - 1, -1)))
 
 
 def interleaved(ndim: int) -> Layout:
-    """``[..., H / s, s, W / s, s, C]``: what :func:`interleave` returns."""
+    """``[..., H / s, s, W / s, s, C]``: what `interleave` returns."""
     first = -2 * ndim - 1
     return Layout(tuple(range(first + 1, -1, 2)), tuple(range(first, -2, 2)))
 

@@ -22,7 +22,8 @@ def binomial_kernel(size: int) -> Float[np.ndarray, " size"]:
     Raises:
         ValueError: ``size`` is not in 1..7.
 
-    >>> binomial_kernel(3)
+    >>> from eqnets import polyphase
+    >>> polyphase.binomial_kernel(3)
     array([0.25, 0.5 , 0.25])
     """
     if size not in range(1, 8):
@@ -48,7 +49,7 @@ def lowpass(
     Args:
         x: ``[..., *space, C]``.
         size: taps per axis, 1 to 7.
-        padding: a name of :func:`~eqnets.polyphase.pad`; ``"valid"`` for none.
+        padding: a name of `polyphase.pad`; ``"valid"`` for none.
         stride: keep every ``stride``-th sample; only those are computed.
         gain: a factor *per axis*: after upsampling by ``s``, ``gain=s`` keeps the mean.
         ndim: the number of spatial axes.

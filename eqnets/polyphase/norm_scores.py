@@ -29,12 +29,12 @@ def norm_scores(
 
     The norms are summed in fixed point: a circular shift of the image permutes the
     scores bit for bit, and components of equal norm are ordered by their content
-    (see :mod:`eqnets.polyphase.fixed_point`), by at most a few units in the last
+    (see `eqnets.polyphase.fixed_point`), by at most a few units in the last
     place. With ``p = inf`` after a max-pool, where all norms are equal, the content
     decides.
 
     Args:
-        phases: ``[..., P, *space, C]``, from :func:`~eqnets.polyphase.split`.
+        phases: ``[..., P, *space, C]``, from `polyphase.split`.
         p: the order of the norm: a number of at least 1, ``math.inf``, or ``"min"``
             for minus the 2-norm, which selects the *smallest* component.
         ndim: the number of spatial axes.
@@ -46,8 +46,9 @@ def norm_scores(
         ValueError: ``p`` is none of these, or ``phases`` lacks axes.
 
     >>> import jax.numpy as jnp
+    >>> from eqnets import polyphase
     >>> phases = jnp.array([[3.0, -4.0], [0.0, 1.0]])[..., None]
-    >>> norm_scores(phases, p=2, ndim=1)
+    >>> polyphase.norm_scores(phases, p=2, ndim=1)
     Array([5., 1.], dtype=float32)
     """
     check_phases(phases, None, ndim)
@@ -57,12 +58,12 @@ def norm_scores(
 def image_norm_scores(
     x: Float[AnyArray, "..."], stride: int, p: int | float | str = 2, *, ndim: int = 2
 ) -> Float[Array, "*batch p"]:
-    """:func:`norm_scores` of ``split(x, stride)``, without forming the split.
+    """`norm_scores` of ``split(x, stride)``, without forming the split.
 
     Args:
         x: ``[..., *space, C]``.
         stride: the sampling stride ``s``, in samples.
-        p: as for :func:`norm_scores`.
+        p: as for `norm_scores`.
         ndim: the number of spatial axes.
 
     Returns:
@@ -70,7 +71,7 @@ def image_norm_scores(
 
     Raises:
         ValueError: the stride does not divide every spatial size, or see
-            :func:`norm_scores`.
+            `norm_scores`.
 
     >>> import jax.numpy as jnp
     >>> from eqnets import polyphase

@@ -39,7 +39,8 @@ def pad(
         ValueError: ``padding`` is none of these.
 
     >>> import jax.numpy as jnp
-    >>> pad(jnp.arange(3.0)[:, None], 1, 2, ndim=1)[:, 0]
+    >>> from eqnets import polyphase
+    >>> polyphase.pad(jnp.arange(3.0)[:, None], 1, 2, ndim=1)[:, 0]
     Array([2., 0., 1., 2., 0., 1.], dtype=float32)
     """
     spatial_shape(x, ndim)
@@ -50,7 +51,7 @@ def pad(
 def pad_axes(
     x: Shaped[AnyArray, "..."], widths: list[tuple[int, int]], padding: str
 ) -> Shaped[Array, "..."]:
-    """Pad each axis by its own ``(low, high)``, with the names of :func:`pad`."""
+    """Pad each axis by its own ``(low, high)``, with the names of `pad`."""
     if padding == "valid":
         return jnp.asarray(x)
     if padding not in _MODES:

@@ -4,7 +4,7 @@ With stride ``s`` in two dimensions, component ``k = s dy + dx`` of ``x`` is
 ``x[s m + dy, s n + dx]``. This module is the only place that knows the order.
 A circular shift of ``x`` permutes the components and shifts them (Lemma 1 of
 Rojas-Gomez et al., "Learnable Polyphase Sampling", 2022); everything in
-:mod:`eqnets.polyphase` rests on that.
+`eqnets.polyphase` rests on that.
 
 Arrays are channels-last with any number of leading axes: ``[..., *space, C]``,
 where ``space`` has ``ndim`` axes (1, 2 or 3).
@@ -29,7 +29,8 @@ def phase_offsets(stride: int, ndim: int = 2) -> tuple[tuple[int, ...], ...]:
         stride: the sampling stride s, in samples.
         ndim: the number of spatial axes.
 
-    >>> phase_offsets(2)
+    >>> from eqnets import polyphase
+    >>> polyphase.phase_offsets(2)
     ((0, 0), (0, 1), (1, 0), (1, 1))
     """
     return tuple(itertools.product(range(stride), repeat=ndim))
@@ -104,7 +105,8 @@ def split(
         ValueError: the stride does not divide every spatial size.
 
     >>> import jax.numpy as jnp
-    >>> split(jnp.arange(6.0)[:, None], 2, ndim=1)[..., 0]
+    >>> from eqnets import polyphase
+    >>> polyphase.split(jnp.arange(6.0)[:, None], 2, ndim=1)[..., 0]
     Array([[0., 2., 4.],
            [1., 3., 5.]], dtype=float32)
     """
@@ -114,7 +116,7 @@ def split(
 def merge(
     phases: Shaped[AnyArray, "..."], stride: int, *, ndim: int = 2
 ) -> Shaped[Array, "..."]:
-    """The inverse of :func:`split`.
+    """The inverse of `split`.
 
     Args:
         phases: ``[..., P, *space, C]`` with ``P = s ** ndim``.
@@ -204,7 +206,7 @@ def mixed_window(
     *,
     ndim: int = 2,
 ) -> Shaped[Array, "..."]:
-    """The weighted sum of the windows of all components: :func:`phase_window`, soft.
+    """The weighted sum of the windows of all components: `phase_window`, soft.
 
     A linear operation over the mixture equals the mixture of the operation's
     components (paper, equation 17), at the price of one of them.

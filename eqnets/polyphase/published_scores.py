@@ -30,9 +30,9 @@ def skip_scores(
 
     Args:
         phases: ``[..., P, *space, C]``.
-        params: ``{"conv1", "conv2"}``, as of :func:`~eqnets.polyphase.conv_scores`,
+        params: ``{"conv1", "conv2"}``, as of `polyphase.conv_scores`,
             with ``h = C`` or ``h = 1``.
-        padding: a name of :func:`~eqnets.polyphase.pad`.
+        padding: a name of `polyphase.pad`.
         ndim: the number of spatial axes.
 
     >>> import jax.numpy as jnp
@@ -63,7 +63,7 @@ def attention_scores(
     Args:
         phases: ``[..., P, *space, C]``.
         params: ``{"phi", "psi", "beta"}``, each ``{"conv1", "conv2"}``.
-        padding: a name of :func:`~eqnets.polyphase.pad`.
+        padding: a name of `polyphase.pad`.
         ndim: the number of spatial axes.
 
     >>> import jax, jax.numpy as jnp
@@ -101,7 +101,7 @@ def graph_scores(
     Args:
         phases: ``[..., P, *space, C]``.
         params: ``{"conv", "edge1", "edge2", "out1", "out2"}``.
-        padding: a name of :func:`~eqnets.polyphase.pad`.
+        padding: a name of `polyphase.pad`.
         ndim: the number of spatial axes.
 
     >>> import jax, jax.numpy as jnp

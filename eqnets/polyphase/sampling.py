@@ -55,7 +55,7 @@ def upsample(
 
     Soft weights place ``weights[k] * y`` at every component ``k``.
 
-    Composed with the :func:`downsample` of the same weights this is
+    Composed with the `downsample` of the same weights this is
     shift-equivariant (Claim 4), save where components are identical arrays: a
     constant image has no preferred component, and only a low-pass of size two or
     more after the upsampling makes its result equivariant too.

@@ -30,7 +30,8 @@ def step_decay(
         start: the first temperature.
         minimum: the last one.
 
-    >>> float(step_decay(10, 0.5)(25))
+    >>> from eqnets import polyphase
+    >>> float(polyphase.step_decay(10, 0.5)(25))
     0.25
     """
     if every < 1:
@@ -52,7 +53,7 @@ def hold_milestones(
     """``start``, then ``temperatures[i]`` from count ``milestones[i]`` on.
 
     Raises:
-        ValueError: as :func:`linear_milestones`.
+        ValueError: as `linear_milestones`.
 
     >>> from eqnets import polyphase
     >>> temperature = polyphase.hold_milestones([50, 100], [0.5, 0.25])
@@ -82,7 +83,8 @@ def linear_milestones(
     Raises:
         ValueError: no milestones, not as many temperatures, or not increasing.
 
-    >>> float(linear_milestones([11, 21], [0.5, 0.1])(6))
+    >>> from eqnets import polyphase
+    >>> float(polyphase.linear_milestones([11, 21], [0.5, 0.1])(6))
     0.75
     """
     edges, values = _checked(milestones, temperatures)
@@ -126,7 +128,8 @@ def published_schedule(name: str) -> Schedule:
     Raises:
         ValueError: there is no such name; those there are get listed.
 
-    >>> round(float(published_schedule("imagenet_multistep")(90)), 3)
+    >>> from eqnets import polyphase
+    >>> round(float(polyphase.published_schedule("imagenet_multistep")(90)), 3)
     0.01
     """
     if name in _LINEAR:

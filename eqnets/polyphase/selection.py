@@ -18,7 +18,8 @@ def argmax_select(scores: Float[AnyArray, "*batch p"]) -> Float[Array, "*batch p
     equal scores that remain go to the first component.
 
     >>> import jax.numpy as jnp
-    >>> argmax_select(jnp.array([0.1, 0.7, 0.2]))
+    >>> from eqnets import polyphase
+    >>> polyphase.argmax_select(jnp.array([0.1, 0.7, 0.2]))
     Array([0., 1., 0.], dtype=float32)
     """
     scores = jnp.asarray(scores)
@@ -34,7 +35,7 @@ def softmax_select(
 
     Args:
         scores: ``[..., P]`` logits.
-        temperature: positive; lower is closer to :func:`argmax_select`.
+        temperature: positive; lower is closer to `argmax_select`.
 
     >>> import jax.numpy as jnp
     >>> from eqnets import polyphase
@@ -79,7 +80,7 @@ def straight_through_select(
     scores: Float[AnyArray, "*batch p"],
     temperature: Number,
 ) -> Float[Array, "*batch p"]:
-    """A hard sample with the gradient of the soft one of :func:`gumbel_select`.
+    """A hard sample with the gradient of the soft one of `gumbel_select`.
 
     Args:
         key: a JAX random key.

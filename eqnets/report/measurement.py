@@ -209,7 +209,9 @@ def block_sums(
     Raises:
         ValueError: ``block`` is below 1.
 
-    >>> block_sums(np.ones((1, 3, 4)), block=2)
+    >>> import numpy as np
+    >>> from eqnets import report
+    >>> report.block_sums(np.ones((1, 3, 4)), block=2)
     array([[[4., 4.],
             [2., 2.]]])
     """
@@ -228,7 +230,10 @@ def to_pixels(
 
     One scale for all images, so that nothing is clipped and they stay comparable.
 
-    >>> pixels, limits = to_pixels(np.array([-1.0, 0.0, 1.0]).reshape(1, 1, 3, 1))
+    >>> import numpy as np
+    >>> from eqnets import report
+    >>> x = np.array([-1.0, 0.0, 1.0]).reshape(1, 1, 3, 1)
+    >>> pixels, limits = report.to_pixels(x)
     >>> pixels.ravel(), limits
     (array([  0, 128, 255], dtype=uint8), (-1.0, 1.0))
     """

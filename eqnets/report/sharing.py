@@ -52,9 +52,9 @@ def sharing_text(basis: Basis, shape: tuple[int, int]) -> str | None:
 
     None where it has more than 52 parameters or 36 columns: take `sharing_figure`.
 
-    >>> from eqnets import groups, reps
+    >>> from eqnets import groups, report, reps
     >>> V = reps.vector(groups.cyclic(3))
-    >>> print(sharing_text(reps.equivariant_basis(V >> V), (3, 3)))
+    >>> print(report.sharing_text(reps.equivariant_basis(V >> V), (3, 3)))
     a b c
     c a b
     b c a

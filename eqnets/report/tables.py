@@ -20,7 +20,8 @@ def text_table(
     Raises:
         ValueError: a row is shorter or longer than the header.
 
-    >>> print(text_table(["action", "LEE"], [["rotation", "0.5"]], right=[1]))
+    >>> from eqnets import report
+    >>> print(report.text_table(["action", "LEE"], [["rotation", "0.5"]], right=[1]))
     action    LEE
     --------  ---
     rotation  0.5

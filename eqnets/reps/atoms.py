@@ -14,8 +14,8 @@ from eqnets.reps.images import Images, vector_images
 def vector(G: MatrixGroup) -> Rep:
     """The defining representation V: rho(g) = g, drho(a) = a.
 
-    >>> from eqnets import groups
-    >>> vector(groups.SO(3)).size
+    >>> from eqnets import groups, reps
+    >>> reps.vector(groups.SO(3)).size
     3
     """
     return Vector(_group(G), vector_images(G), "V")
@@ -43,8 +43,8 @@ def T(G: MatrixGroup, p: int, q: int = 0) -> Rep:
     Raises:
         TypeError, ValueError: ``p`` or ``q`` is not a non-negative integer.
 
-    >>> from eqnets import groups
-    >>> T(groups.SL(2), 2, 1)
+    >>> from eqnets import groups, reps
+    >>> reps.T(groups.SL(2), 2, 1)
     V⊗V⊗V*
     """
     p, q = count(p, "p", least=0), count(q, "q", least=0)
@@ -134,9 +134,10 @@ def from_rho(G: MatrixGroup, rho: Callable, *, name: str = "W") -> Rep:
             differentiate rho.
 
     >>> import jax.numpy as jnp
-    >>> from eqnets import groups
-    >>> det = from_rho(groups.O(2), lambda g: jnp.linalg.det(g)[None, None], name="det")
-    >>> det.rho(groups.O(2).discrete[0]).tolist()
+    >>> from eqnets import groups, reps
+    >>> G = groups.O(2)
+    >>> det = reps.from_rho(G, lambda g: jnp.linalg.det(g)[None, None], name="det")
+    >>> det.rho(G.discrete[0]).tolist()
     [[-1.0]]
     """
     if not callable(rho):

@@ -23,7 +23,7 @@ def regular(G: MatrixGroup, *, limit: int = 5000) -> Rep:
         ValueError: G is not finite, or larger than ``limit``.
 
     >>> from eqnets import groups, reps
-    >>> R = regular(groups.dihedral(4))
+    >>> R = reps.regular(groups.dihedral(4))
     >>> R.size, reps.equivariant_basis(R >> R).rank
     (8, 8)
     """
@@ -42,9 +42,9 @@ def quotient(G: MatrixGroup, H: MatrixGroup, *, limit: int = 5000) -> Rep:
     Raises:
         ValueError: H is no subgroup of G, or G is not finite or too large.
 
-    >>> from eqnets import groups
+    >>> from eqnets import groups, reps
     >>> S3, C2 = groups.symmetric(3), groups.subgroup(groups.symmetric(3), [[0]])
-    >>> quotient(S3, C2).size
+    >>> reps.quotient(S3, C2).size
     3
     """
     members = elements(_group(H), limit=limit)
@@ -69,7 +69,7 @@ def induced(rep: Rep, G: MatrixGroup, *, limit: int = 5000) -> Rep:
     >>> from eqnets import groups, reps
     >>> D3 = groups.dihedral(3)
     >>> C3 = groups.subgroup(D3, [[0]])
-    >>> induced(reps.vector(C3), D3).size
+    >>> reps.induced(reps.vector(C3), D3).size
     4
     """
     if len(rep.groups) != 1:

@@ -88,7 +88,7 @@ def constituents(rep: Rep) -> list[tuple[int, Rep]]:
         ValueError: the group is not reductive, or ``rep`` has not one group.
 
     >>> from eqnets import groups, reps
-    >>> [(m, W.size) for m, W in constituents(reps.T(groups.SU(3), 2, 1))]
+    >>> [(m, W.size) for m, W in reps.constituents(reps.T(groups.SU(3), 2, 1))]
     [(2, 3), (1, 6), (1, 15)]
     """
     if len(rep.groups) != 1:
@@ -127,8 +127,8 @@ def symmetric_power(G: MatrixGroup, k: int) -> Rep:
     Raises:
         TypeError, ValueError: ``k`` is not a non-negative integer.
 
-    >>> from eqnets import groups
-    >>> symmetric_power(groups.SU(2), 3).size
+    >>> from eqnets import groups, reps
+    >>> reps.symmetric_power(groups.SU(2), 3).size
     4
     """
     k = count(k, "k", least=0)
@@ -141,8 +141,9 @@ def alternating_power(G: MatrixGroup, k: int) -> Rep:
     Raises:
         TypeError, ValueError: ``k`` is not an integer in ``0 .. d``.
 
-    >>> from eqnets import groups
-    >>> alternating_power(groups.O(3), 3).rho(-np.eye(3)).round(9).tolist()
+    >>> import numpy as np
+    >>> from eqnets import groups, reps
+    >>> reps.alternating_power(groups.O(3), 3).rho(-np.eye(3)).round(9).tolist()
     [[-1.0]]
     """
     k = count(k, "k", least=0)
@@ -162,7 +163,7 @@ def harmonic(G: MatrixGroup, degree: int) -> Rep:
             act by real orthogonal matrices.
 
     >>> from eqnets import groups, reps
-    >>> L2 = harmonic(groups.SO(3), 2)
+    >>> L2 = reps.harmonic(groups.SO(3), 2)
     >>> L2.size, reps.equivariant_basis(L2 >> L2).rank
     (5, 1)
     """
@@ -217,8 +218,9 @@ def frequency(G: MatrixGroup, k: int) -> Rep:
 def determinant(G: MatrixGroup) -> Rep:
     """The one-dimensional representation det(g): the sign of a permutation.
 
-    >>> from eqnets import groups
-    >>> determinant(groups.symmetric(3)).rho(groups.symmetric(3).discrete[0]).tolist()
+    >>> from eqnets import groups, reps
+    >>> G = groups.symmetric(3)
+    >>> reps.determinant(G).rho(G.discrete[0]).tolist()
     [[-1.0]]
     """
 

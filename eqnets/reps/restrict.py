@@ -54,7 +54,7 @@ def restrict(rep: Rep, subgroup: MatrixGroup) -> Rep:
     >>> from eqnets import groups, reps
     >>> V = reps.vector(groups.SO(3))
     >>> about_z = groups.embed(groups.SO(2), 3, (0, 1))
-    >>> [reps.equivariant_basis(W >> W).rank for W in (V, restrict(V, about_z))]
+    >>> [reps.equivariant_basis(W >> W).rank for W in (V, reps.restrict(V, about_z))]
     [1, 3]
     """
     if len(rep.groups) != 1 or rep.groups[0].d != subgroup.d:

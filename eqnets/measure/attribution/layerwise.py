@@ -98,9 +98,9 @@ def layerwise(
         action: how the input moves.
         x: images, which may be sharded over devices along the first axis.
         depth: ``"operation"``, ``"module"``, ``"block"`` or how many components of
-            the path; see :func:`~eqnets.measure.attribution.grouping.group`.
+            the path; see `measure.attribution.grouping.group`.
         action_out: how the output moves; None decides by shape, as
-            :func:`~eqnets.measure.lie_derivative` does.
+            `measure.lie_derivative` does.
         probes: estimate the norms by this many random weightings of the outputs
             instead, as the paper does; the relative error is 1 / sqrt(2 probes).
         key: a random key, for ``probes``.
@@ -115,12 +115,12 @@ def layerwise(
         progress: called with the number of images done.
 
     Returns:
-        :class:`ExactAttribution` with ``.names``, ``.contributions``, ``.total`` and
-        ``.norms``; :class:`Attribution` with ``.norms`` and ``.stderr`` for ``probes``.
+        `ExactAttribution` with ``.names``, ``.contributions``, ``.total`` and
+        ``.norms``; `Attribution` with ``.norms`` and ``.stderr`` for ``probes``.
 
     Raises:
         TypeError: an input or an output of no floating dtype, or several outputs.
-        ValueError: as :func:`~eqnets.measure.lie_derivative`; an operation behind which
+        ValueError: as `measure.lie_derivative`; an operation behind which
             the image cannot be followed (the message says what to do); unknown options.
 
     >>> import jax, jax.numpy as jnp

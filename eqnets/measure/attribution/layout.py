@@ -76,7 +76,7 @@ class Layout:
     """How an activation holds the image.
 
     Attributes:
-        dims: for each axis of the array a :class:`Dim`, or None.
+        dims: for each axis of the array a `Dim`, or None.
         open: the image went into a sum with weights (a dense layer over tokens, a
             resize): whether it is still there only a later use can tell.
         lost: the operation behind which nobody knows, or None.

@@ -18,8 +18,8 @@ from eqnets.models.shifts.trace import evaluate
 class ShiftEquivariant(nnx.Module):
     """A network whose strided and padded operations commute with circular shifts.
 
-    It holds the network itself: weights are shared, training and :func:`flax.nnx.view`
-    reach them. Make it with :func:`make_shift_equivariant`, which also says what it can
+    It holds the network itself: weights are shared, training and `flax.nnx.view`
+    reach them. Make it with `make_shift_equivariant`, which also says what it can
     do for the network.
 
     Args:
@@ -78,7 +78,7 @@ class ShiftEquivariant(nnx.Module):
 
 @dataclasses.dataclass(frozen=True)
 class Conversion:
-    """What :func:`make_shift_equivariant` made, and what it knows of it.
+    """What `make_shift_equivariant` made, and what it knows of it.
 
     Attributes:
         model: the converted network.
@@ -129,13 +129,13 @@ def make_shift_equivariant(
     features near the border change, so a trained network may lose or gain accuracy:
     measure it.
 
-    "Exactly" is as for :mod:`eqnets.polyphase`: convolutions must commute with shifts
+    "Exactly" is as for `eqnets.polyphase`: convolutions must commute with shifts
     bit for bit, which they do on CPU on every shape tried.
 
     Args:
         model: a Flax NNX network of images; the report is that of its evaluation.
         x: images ``[B, H, W, C]``, or an array of their shape.
-        p: the norm, as for :func:`~eqnets.polyphase.norm_scores`.
+        p: the norm, as for `polyphase.norm_scores`.
 
     Returns:
         The converted network and the report; print it.

@@ -3,7 +3,7 @@
 A network is a list of primitive operations. Most commute with shifts as they are;
 windows that stride or pad do not, and are evaluated at the component of their input
 that has the largest norm, with circular borders ("input-select", see
-:mod:`eqnets.nn.dropin`). What each value is known to be is carried along, so that it is
+`eqnets.nn.dropin`). What each value is known to be is carried along, so that it is
 known in the end whether the network is invariant, and if not, where the proof stopped.
 """
 
