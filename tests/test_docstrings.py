@@ -1,18 +1,28 @@
 """Every public name is documented: shapes, errors, and an example that runs."""
 
 import ast
+import builtins
 import dataclasses
+import dis
+import doctest
 import importlib
 import inspect
 import re
 import textwrap
+import types
+from pathlib import Path
 
 import pytest
+
+REFERENCE = Path(__file__).parents[1] / "docs" / "reference"
 
 PACKAGES = (
     *("functional", "groups", "reps", "actions", "polyphase", "measure", "maps"),
     *("nn", "models", "io", "report"),
 )
+
+READS = ("LOAD_NAME", "LOAD_GLOBAL")
+WRITES = ("STORE_NAME", "STORE_GLOBAL")
 
 # Functions of a whole measurement, and whose example makes one and calls them.
 SHOWN_AT = {
@@ -93,6 +103,23 @@ def written(thing: object) -> str | None:
     return ast.get_docstring(tree_of(thing))
 
 
+def read_by(code: types.CodeType) -> set[str]:
+    """The global names that code reads, and the functions and lambdas in it."""
+    found = {i.argval for i in dis.get_instructions(code) if i.opname in READS}
+    inner = (c for c in code.co_consts if isinstance(c, types.CodeType))
+    return found.union(*map(read_by, inner))
+
+
+def borrowed(text: str) -> set[str]:
+    """The names of an example that a reader who copies it does not have."""
+    known, found = set(dir(builtins)), set()
+    for example in doctest.DocTestParser().get_examples(text):
+        code = compile(example.source, "example", "single")
+        known |= {i.argval for i in dis.get_instructions(code) if i.opname in WRITES}
+        found |= read_by(code) - known
+    return found
+
+
 def faults(package: str, name: str, thing: object) -> list[str]:
     text = written(thing)
     if not text:
@@ -107,6 +134,8 @@ def faults(package: str, name: str, thing: object) -> list[str]:
     shown = container or f"{package}.{name}" in SHOWN_AT
     if ">>>" not in text and not shown:
         found.append("no example")
+    if names := borrowed(text):
+        found.append(f"the example does not say where {sorted(names)} come from")
     function = made_by(tree_of(thing))
     if function is None:
         return found
@@ -132,3 +161,10 @@ def test_what_is_shown_elsewhere_is_shown_there():
         assert name in public(package), function
         example = written(public(package)[place]).partition(">>>")[2]
         assert f"{function}(" in example, f"{package}.{place} does not call {name}"
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_the_reference_has_every_public_name_once(package):
+    page = (REFERENCE / f"{package}.md").read_text()
+    listed = re.findall(rf"^::: eqnets\.{package}\.(\w+)$", page, re.M)
+    assert sorted(listed) == sorted(public(package))
