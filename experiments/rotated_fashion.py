@@ -1,6 +1,6 @@
 """Rotated Fashion-MNIST: learned against built-in equivariance (Gruver et al., D.6).
 
-    python -m experiments.rotated_fashion
+    python -m experiments.rotated_fashion            # twenty minutes of one core
     python -m experiments.rotated_fashion --full     # 60,000 images, 20 epochs, 5 seeds
 
 Three networks of the same cost, trained on upright images and then fine-tuned on images
