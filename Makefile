@@ -4,7 +4,8 @@ VENV ?= .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup demo test test-slow test-optimised lint format bench bench-solver lock clean
+.PHONY: help setup demo test test-slow test-optimised docs notebooks lint format \
+  bench bench-solver lock clean
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
 
@@ -34,6 +35,13 @@ test-slow: setup  ## the tests that are too long for the default suite
 test-optimised: setup  ## the tests of exactness, on optimised code
 	JAX_DISABLE_MOST_OPTIMIZATIONS=0 $(PY) -m pytest -q -n 2 tests/polyphase tests/nn tests/models \
 	  tests/measure
+
+docs: setup  ## run the code of every page, and build the site: site/index.html
+	$(PY) -m book.execute
+	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict
+
+notebooks: setup  ## the tutorials as Jupyter notebooks: notebooks/
+	$(PY) -m book.notebooks
 
 lint: setup  ## style, imports, formatting
 	$(VENV)/bin/ruff check .
@@ -67,4 +75,4 @@ lock: setup  ## resolve the dependencies anew; the files hold hashes and no host
 	  --generate-hashes --no-emit-index-url --no-annotate --no-header -q -o requirements-setup.lock
 
 clean:  ## remove what the targets made
-	rm -rf $(VENV) report .pytest_cache .ruff_cache
+	rm -rf $(VENV) report build site notebooks .pytest_cache .ruff_cache
