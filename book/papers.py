@@ -104,19 +104,29 @@ def lps_table4() -> str:
 
 def lps_table5() -> str:
     """Table 5 of the LPS paper beside ours."""
-    found = lps_segmentation_report.rows(_results("lps_table5")["runs"])
+    return _segmentation("lps_table5", "mASCC", lps_segmentation_report.PAPER)
+
+
+def lps_table6() -> str:
+    """Table 6 of the LPS paper beside ours."""
+    published = lps_segmentation_report.PAPER_STANDARD
+    return _segmentation("lps_table6", "mASSC", published)
+
+
+def _segmentation(name: str, consistency: str, published: dict) -> str:
+    found = lps_segmentation_report.rows(_results(name).get("runs", []))
     rows = [
         [
-            f"`{name}`",
+            f"`{method}`",
             str(len(runs)),
             _percent(runs, "miou"),
             _percent(runs, "consistency"),
-            *map(str, lps_segmentation_report.PAPER[name]),
+            *map(str, published[method]),
         ]
-        for name, runs in found.items()
+        for method, runs in found.items()
     ]
-    header = ["sampling", "seeds", "mIoU", "mASCC", "paper: mIoU", "paper: mASCC"]
-    return markdown(header, rows)
+    header = ["sampling", "seeds", "mIoU", consistency]
+    return markdown([*header, "paper: mIoU", f"paper: {consistency}"], rows)
 
 
 def emlp_data() -> str:
@@ -144,6 +154,15 @@ def emlp_approximate() -> str:
     return markdown(["symmetry", *names], rows)
 
 
+def emlp_dynamics() -> str:
+    """Rollout errors of the spring pendulum, beside the published."""
+    rows = [
+        [name, f"{row['median_rollout_error']:.2g}", f"{row['published']:g}"]
+        for name, row in _results("spring_pendulum").get("table", {}).items()
+    ]
+    return markdown(["network", "rollout error", "paper"], rows)
+
+
 def lie_decimation() -> str:
     """Relative differences of each formula from the Lie derivative of decimation."""
     found = _results("lie_aliasing")["relative_difference"]
@@ -163,6 +182,25 @@ def lie_layers() -> str:
         for name, net in nets.items()
     ]
     return markdown(["network", *actions], rows)
+
+
+def lie_rotated() -> str:
+    """Errors and LEE under rotation after training on turned images, in percent."""
+    found: dict[str, list[dict]] = {}
+    for name, run in _results("rotated_fashion").get("runs", {}).items():
+        found.setdefault(name.split("|")[0], []).append(run)
+    rows = [
+        [
+            kind,
+            str(len(runs)),
+            _percent(runs, "upright_error"),
+            _percent(runs, "error"),
+            f"{np.mean([run['lee_rotation'] for run in runs]):.3g}",
+        ]
+        for kind, runs in found.items()
+    ]
+    header = ["network", "seeds", "errors, upright", "errors, turned"]
+    return markdown([*header, "LEE, rotation"], rows)
 
 
 def maps_layers() -> str:
@@ -218,14 +256,17 @@ TABLES: dict[str, Callable[[], str]] = {
     "lps_table3": lps_table3,
     "lps_table4": lps_table4,
     "lps_table5": lps_table5,
+    "lps_table6": lps_table6,
     "lps_verdicts": lambda: findings("lps_", "converted_"),
     "emlp_data": emlp_data,
     "emlp_approximate": emlp_approximate,
+    "emlp_dynamics": emlp_dynamics,
     "emlp_verdicts": lambda: findings(
         "data_efficiency", "approximate_symmetry", "spring_pendulum"
     ),
     "lie_decimation": lie_decimation,
     "lie_layers": lie_layers,
+    "lie_rotated": lie_rotated,
     "lie_verdicts": lambda: findings("lie_", "rotated_fashion"),
     "maps_layers": maps_layers,
     "maps_invariant": maps_invariant,
@@ -237,7 +278,9 @@ TABLES: dict[str, Callable[[], str]] = {
 
 
 def _results(name: str) -> dict:
-    return json.loads((RESULTS / f"{name}.json").read_text())
+    """What an experiment has written so far; nothing if it has not begun."""
+    path = RESULTS / f"{name}.json"
+    return json.loads(path.read_text()) if path.exists() else {}
 
 
 def _percent(runs: Sequence[dict], score: str) -> str:
