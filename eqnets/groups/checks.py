@@ -1,4 +1,4 @@
-"""Argument checks shared by the named groups."""
+"""Checks of arguments of groups and representations."""
 
 import operator
 
@@ -10,13 +10,12 @@ def count(value: object, argument: str, *, least: int = 1) -> int:
         TypeError: it is not an integer.
         ValueError: it is too small.
     """
-    try:
-        number = operator.index(value)
-    except TypeError as error:
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
         raise TypeError(
             f"{argument} must be an integer, got {value!r} of type "
             f"{type(value).__name__}"
-        ) from error
+        )
+    number = operator.index(value)
     if number < least:
         raise ValueError(f"{argument} must be at least {least}, got {number}")
     return number

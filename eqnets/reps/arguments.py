@@ -1,4 +1,4 @@
-"""Checks of what a representation is given: elements, vectors, whole numbers."""
+"""Checks of what a representation is given: elements and vectors."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -46,12 +46,3 @@ def vectors(v: ArrayLike, size: int) -> ArrayLike:
             f"v must be vectors [..., {size}] of the representation, got {v.shape}"
         )
     return v
-
-
-def whole_number(value: object, what: str, *, least: int) -> int:
-    """``value`` as an integer of at least ``least``."""
-    if not isinstance(value, (int, np.integer)) or isinstance(value, bool):
-        raise TypeError(f"{what} must be an integer, got {value!r}")
-    if value < least:
-        raise ValueError(f"{what} must be at least {least}, got {value}")
-    return int(value)

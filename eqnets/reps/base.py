@@ -13,12 +13,12 @@ from functools import cached_property
 import numpy as np
 
 from eqnets.groups import MatrixGroup
+from eqnets.groups.checks import count
 from eqnets.reps.arguments import (
     ArrayLike,
     dense_matrix,
     element,
     vectors,
-    whole_number,
 )
 from eqnets.reps.images import Images
 
@@ -117,7 +117,7 @@ class Rep(ABC):
         return multiple_of(other, self)
 
     def __pow__(self, k: object) -> "Rep":
-        k = whole_number(k, "the exponent of a tensor power", least=0)
+        k = count(k, "the exponent of a tensor power", least=0)
         return product_of([self] * k) if k else Scalar(self.groups)
 
     def __rshift__(self, other: object) -> "Rep":
@@ -360,7 +360,7 @@ def product_of(reps: list[Rep]) -> Rep:
 
 def multiple_of(m: object, rep: Rep) -> Rep:
     """The direct sum of m copies."""
-    m = whole_number(m, "the multiplicity of a representation", least=1)
+    m = count(m, "the multiplicity of a representation")
     if m == 1:
         return rep
     if isinstance(rep, Sum) and len(rep.terms) == 1:
