@@ -105,6 +105,16 @@ def test_flax_stays_in_its_rooms_and_others_stay_out():
     assert not wrong
 
 
+def test_no_file_imports_a_private_name_of_another():
+    wrong = []
+    for path in sources():
+        for node in ast.walk(ast.parse(path.read_text())):
+            for name in imported(node, path):
+                if name.startswith("eqnets.") and name.split(".")[-1][0] == "_":
+                    wrong.append(f"{path.relative_to(ROOT)} imports {name}")
+    assert not [w for w in wrong if not w.endswith("__version__")]
+
+
 def test_no_star_imports_and_no_asserts():
     for path in sources():
         for node in ast.walk(ast.parse(path.read_text())):

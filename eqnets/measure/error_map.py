@@ -8,7 +8,7 @@ from jaxtyping import Array, Float
 
 from eqnets.actions import Action, identity
 
-from .lee import _require_batch_axis
+from .lee import require_batch_axis
 from .lie import Function, along, checked_input, output_actions
 from .program import Program, trace
 
@@ -42,7 +42,7 @@ def error_map(f: Function, action: Action, x: Array) -> Float[Array, "b h w"]:
     """
     x = checked_input((action,), x)
     program, consts = trace(f, x)
-    _require_batch_axis(program, len(x))
+    require_batch_axis(program, len(x))
     for (out,) in output_actions(program.out, (action,), None, x.shape):
         if out != identity():
             raise ValueError(

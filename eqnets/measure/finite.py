@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, Key, PyTree
 
 from eqnets.actions import Action
 
-from .lee import Estimate, _require_batch_axis
+from .lee import Estimate, require_batch_axis
 from .lie import (
     Function,
     OutputActions,
@@ -71,7 +71,7 @@ def response(
     ts = np.asarray(ts, np.float64)
     program, consts = trace(f, x)
     outs = output_actions(program.out, (action,), action_out, x.shape)
-    _require_batch_axis(program, len(x))
+    require_batch_axis(program, len(x))
     moves = [out[0] for out in outs]
     start, slope = _along(program, consts, x, _tangent(action, x))
     slope = [d - a.tangent(y) for a, d, y in zip(moves, slope, start, strict=True)]
@@ -139,7 +139,7 @@ def group_sample_error(
     x = checked_input((action,), x)
     program, consts = trace(f, x)
     outs = output_actions(program.out, (action,), action_out, x.shape)
-    _require_batch_axis(program, len(x))
+    require_batch_axis(program, len(x))
     wide = jnp.promote_types(x.dtype, jnp.float32)
     times = jax.random.uniform(key, (samples, len(x)), wide, -max_t, max_t)
     error = _sampled(program, action, outs, consts, x, times)

@@ -152,7 +152,7 @@ def lee_profile(
             shape, size = batch.shape, count
             program, consts = trace(f, batch)
             outs = output_actions(program.out, moves, action_out, shape)
-            _require_batch_axis(program, count)
+            require_batch_axis(program, count)
         step = _step(norm, normalize, program, moves, outs, consts, batch)
         values.append(np.asarray(step, np.float64)[:, :count])
         if progress is not None:
@@ -202,7 +202,8 @@ def batches(x: Array | Iterable[Array], batch_size: int) -> Iterator[Array]:
         yield x[start : start + batch_size]
 
 
-def _require_batch_axis(program: Program, batch: int) -> None:
+def require_batch_axis(program: Program, batch: int) -> None:
+    """Raise ValueError for outputs that do not keep the batch in their first axis."""
     for leaf in jax.tree.leaves(program.out):
         if not leaf.shape or leaf.shape[0] != batch:
             raise ValueError(

@@ -11,7 +11,7 @@ from jaxtyping import Array, Bool, Float, Key, PyTree
 from eqnets.actions import Action, identity, translation
 from eqnets.actions.interpolate import fourier_weights
 
-from .lee import Estimate, _require_batch_axis
+from .lee import Estimate, require_batch_axis
 from .lie import Function, checked_input, output_actions
 from .program import Program, trace
 
@@ -209,7 +209,7 @@ def _end_to_end(
     x = checked_input((action,), x)
     program, consts = trace(f, x)
     outs = output_actions(program.out, (action,), action_out, x.shape)
-    _require_batch_axis(program, len(x))
+    require_batch_axis(program, len(x))
     moving = tuple(out != identity() for (out,) in outs)
     times = draw.rounded(draw.times(key, len(x)), x.shape[1:3])
     parts = _sampled(program, moving, draw, consts, x, times)

@@ -18,7 +18,7 @@ def vector(G: MatrixGroup) -> Rep:
     >>> reps.vector(groups.SO(3)).size
     3
     """
-    return Vector(_group(G), vector_images(G), "V")
+    return Vector(as_group(G), vector_images(G), "V")
 
 
 def scalar(G: MatrixGroup) -> Rep:
@@ -29,7 +29,7 @@ def scalar(G: MatrixGroup) -> Rep:
     >>> reps.scalar(G).size, reps.scalar(G) * reps.vector(G) == reps.vector(G)
     (1, True)
     """
-    return Scalar((_group(G),))
+    return Scalar((as_group(G),))
 
 
 def T(G: MatrixGroup, p: int, q: int = 0) -> Rep:
@@ -142,7 +142,7 @@ def from_rho(G: MatrixGroup, rho: Callable, *, name: str = "W") -> Rep:
     """
     if not callable(rho):
         raise TypeError(f"rho must be a function of a group element, got {rho!r}")
-    return UserRep(_group(G), rho, name)
+    return UserRep(as_group(G), rho, name)
 
 
 def _check_identity(one):
@@ -175,7 +175,12 @@ def _stacked(matrices, n):
     return out.astype(np.complex128 if np.iscomplexobj(out) else np.float64)
 
 
-def _group(G):
+def as_group(G: object) -> MatrixGroup:
+    """``G``, which must be a group.
+
+    Raises:
+        TypeError: it is something else.
+    """
     if not isinstance(G, MatrixGroup):
         raise TypeError(
             f"G must be a MatrixGroup, got {G!r}: build one with eqnets.groups, for "

@@ -108,24 +108,24 @@ class LabelBasis(Basis):
 
     def expand(self, c: Array) -> Array:
         """Q c by a gather."""
-        c = _last_axis(c, self.rank, "c")
+        c = last_axis(c, self.rank, "c")
         if self.rank == 0:
             xp = c.__array_namespace__()
             return xp.zeros((*c.shape[:-1], self.size), dtype=c.dtype)
         if self.weights is None:
-            scaled = c * _like(1 / np.sqrt(self.counts), c)
+            scaled = c * alike(1 / np.sqrt(self.counts), c)
             return scaled[..., self.labels]
         weights = np.where(self.labels >= 0, self.weights, 0)
-        return c[..., np.maximum(self.labels, 0)] * _like(weights, c)
+        return c[..., np.maximum(self.labels, 0)] * alike(weights, c)
 
     def coefficients(self, v: Array) -> Array:
         """Q^H v by sums over orbits."""
-        v = _last_axis(v, self.size, "v")
+        v = last_axis(v, self.size, "v")
         if self.weights is None:
-            return _segment_sum(v, self.labels, self.rank) * _like(
+            return _segment_sum(v, self.labels, self.rank) * alike(
                 1 / np.sqrt(self.counts), v
             )
-        weighted = v * _like(np.where(self.labels >= 0, self.weights.conj(), 0), v)
+        weighted = v * alike(np.where(self.labels >= 0, self.weights.conj(), 0), v)
         return _segment_sum(weighted, np.maximum(self.labels, 0), self.rank)
 
     def arrays(self) -> dict[str, np.ndarray]:
@@ -151,13 +151,13 @@ class DenseBasis(Basis):
 
     def expand(self, c: Array) -> Array:
         """Q c."""
-        c = _last_axis(c, self.rank, "c")
-        return c @ _like(self.q.T, c)
+        c = last_axis(c, self.rank, "c")
+        return c @ alike(self.q.T, c)
 
     def coefficients(self, v: Array) -> Array:
         """Q^H v."""
-        v = _last_axis(v, self.size, "v")
-        return v @ _like(self.q.conj(), v)
+        v = last_axis(v, self.size, "v")
+        return v @ alike(self.q.conj(), v)
 
     def arrays(self) -> dict[str, np.ndarray]:
         """The matrix."""
@@ -178,15 +178,15 @@ class SparseBasis(Basis):
 
     def expand(self, c: Array) -> Array:
         """Q c by a gather and a sum over rows."""
-        c = _last_axis(c, self.rank, "c")
+        c = last_axis(c, self.rank, "c")
         return _segment_sum(
-            c[..., self.cols] * _like(self.values, c), self.rows, self.size
+            c[..., self.cols] * alike(self.values, c), self.rows, self.size
         )
 
     def coefficients(self, v: Array) -> Array:
         """Q^H v by a gather and a sum over columns."""
-        v = _last_axis(v, self.size, "v")
-        picked = v[..., self.rows] * _like(self.values.conj(), v)
+        v = last_axis(v, self.size, "v")
+        picked = v[..., self.rows] * alike(self.values.conj(), v)
         return _segment_sum(picked, self.cols, self.rank)
 
     def arrays(self) -> dict[str, np.ndarray]:
@@ -205,7 +205,8 @@ class SparseBasis(Basis):
         return q
 
 
-def _last_axis(x: Array, n: int, name: str) -> Array:
+def last_axis(x: Array, n: int, name: str) -> Array:
+    """``x`` as an array ``[..., n]``, or ValueError."""
     x = x if hasattr(x, "__array_namespace__") else np.asarray(x)
     if x.ndim == 0 or x.shape[-1] != n:
         raise ValueError(
@@ -214,7 +215,7 @@ def _last_axis(x: Array, n: int, name: str) -> Array:
     return x
 
 
-def _like(constant: np.ndarray, x: Array) -> Array:
+def alike(constant: np.ndarray, x: Array) -> Array:
     """A constant of the kind and precision of ``x``."""
     if isinstance(x, np.ndarray):
         return constant

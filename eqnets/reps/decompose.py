@@ -83,7 +83,7 @@ class Decomposer:
         key = (number, place)
         if key not in self._products:
             a, b = self.irreps[number].gens, self.family.gens[place]
-            self._products[key] = self.split(_product(a, b, self.family.lie))
+            self._products[key] = self.split(family_product(a, b, self.family.lie))
         return self._products[key]
 
     def split(self, gens: np.ndarray) -> dict[int, np.ndarray]:
@@ -175,7 +175,7 @@ class Decomposer:
         return np.concatenate([one[None], kept.reshape(-1, irrep.d, irrep.d)])
 
 
-def _product(a, b, lie):
+def family_product(a, b, lie):
     """The family on a tensor product: Leibniz for the Lie part, else products."""
     n, m = a.shape[1], b.shape[1]
     out = np.empty((len(a), n, m, n, m), np.result_type(a, b))

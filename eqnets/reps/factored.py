@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from eqnets.reps.basis import Array, Basis, _last_axis, _like
+from eqnets.reps.basis import Array, Basis, alike, last_axis
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,33 +45,33 @@ class FactoredBasis(Basis):
 
     def expand(self, c: Array) -> Array:
         """Q c by products with the factors."""
-        c = _last_axis(c, self.rank, "c")
+        c = last_axis(c, self.rank, "c")
         lead = c.shape[:-1]
         xp = c.__array_namespace__()
         out, start = xp.zeros((*lead, *self.shape), dtype=c.dtype), 0
         for part in self.parts:
             (na, m, d), (nb, k, _) = part.left.shape, part.right.shape
             x = c[..., start : start + part.rank].reshape(*lead, m, k, len(part.endo))
-            inner = xp.einsum("...mke,epq->...mpkq", x, _like(part.endo, c))
+            inner = xp.einsum("...mke,epq->...mpkq", x, alike(part.endo, c))
             inner = inner.reshape(*lead, m * d, k * d)
-            left = _like(part.left.reshape(na, m * d), c)
-            right = _like(part.right.reshape(nb, k * d).conj().T, c)
+            left = alike(part.left.reshape(na, m * d), c)
+            right = alike(part.right.reshape(nb, k * d).conj().T, c)
             out = out + left @ inner @ right
             start += part.rank
         return out.reshape(*lead, self.size)
 
     def coefficients(self, v: Array) -> Array:
         """Q^H v by products with the factors."""
-        v = _last_axis(v, self.size, "v")
+        v = last_axis(v, self.size, "v")
         lead = v.shape[:-1]
         xp = v.__array_namespace__()
         w, out = v.reshape(*lead, *self.shape), []
         for part in self.parts:
             (na, m, d), (nb, k, _) = part.left.shape, part.right.shape
-            left = _like(part.left.reshape(na, m * d).conj().T, v)
-            right = _like(part.right.reshape(nb, k * d), v)
+            left = alike(part.left.reshape(na, m * d).conj().T, v)
+            right = alike(part.right.reshape(nb, k * d), v)
             inner = (left @ w @ right).reshape(*lead, m, d, k, d)
-            endo = _like(part.endo.conj(), v)
+            endo = alike(part.endo.conj(), v)
             x = xp.einsum("...mpkq,epq->...mke", inner, endo)
             out.append(x.reshape(*lead, part.rank))
         if not out:
@@ -112,13 +112,13 @@ class KroneckerBasis(Basis):
 
     def expand(self, c: Array) -> Array:
         """Q c, one factor after the other."""
-        c = _last_axis(c, self.rank, "c")
+        c = last_axis(c, self.rank, "c")
         ranks = [f.rank for f in self.factors]
         return self._modes(c, ranks, [f.expand for f in self.factors])
 
     def coefficients(self, v: Array) -> Array:
         """Q^H v, one factor after the other."""
-        v = _last_axis(v, self.size, "v")
+        v = last_axis(v, self.size, "v")
         sizes = [f.size for f in self.factors]
         return self._modes(v, sizes, [f.coefficients for f in self.factors])
 
@@ -151,7 +151,7 @@ class DirectSumBasis(Basis):
 
     def expand(self, c: Array) -> Array:
         """Q c, block by block."""
-        c = _last_axis(c, self.rank, "c")
+        c = last_axis(c, self.rank, "c")
         lead = c.shape[:-1]
         xp = c.__array_namespace__()
         values, places, start = [], [], 0
@@ -167,7 +167,7 @@ class DirectSumBasis(Basis):
 
     def coefficients(self, v: Array) -> Array:
         """Q^H v, block by block."""
-        v = _last_axis(v, self.size, "v")
+        v = last_axis(v, self.size, "v")
         lead = v.shape[:-1]
         out = [
             b.coefficients(v[..., p]).reshape(*lead, len(p) * b.rank)

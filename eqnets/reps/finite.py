@@ -4,7 +4,7 @@ import numpy as np
 
 from eqnets.groups import MatrixGroup, elements
 from eqnets.groups.elements import element_key
-from eqnets.reps.atoms import _group
+from eqnets.reps.atoms import as_group
 from eqnets.reps.base import ArrayLike, Atom, Rep
 from eqnets.reps.images import Images
 
@@ -27,7 +27,7 @@ def regular(G: MatrixGroup, *, limit: int = 5000) -> Rep:
     >>> R.size, reps.equivariant_basis(R >> R).rank
     (8, 8)
     """
-    trivial = np.eye(_group(G).d, dtype=G.discrete.dtype)[None]
+    trivial = np.eye(as_group(G).d, dtype=G.discrete.dtype)[None]
     return _Induced(G, trivial, lambda h: np.ones((1, 1)), "R", limit)
 
 
@@ -47,7 +47,7 @@ def quotient(G: MatrixGroup, H: MatrixGroup, *, limit: int = 5000) -> Rep:
     >>> reps.quotient(S3, C2).size
     3
     """
-    members = elements(_group(H), limit=limit)
+    members = elements(as_group(H), limit=limit)
     return _Induced(G, members, lambda h: np.ones((1, 1)), f"R({G}/{H})", limit)
 
 
@@ -77,7 +77,7 @@ def induced(rep: Rep, G: MatrixGroup, *, limit: int = 5000) -> Rep:
             f"rep must belong to one group, the subgroup; {rep} has {len(rep.groups)}"
         )
     members = elements(rep.groups[0], limit=limit)
-    return _Induced(_group(G), members, rep.rho, f"Ind({rep})", limit)
+    return _Induced(as_group(G), members, rep.rho, f"Ind({rep})", limit)
 
 
 class _Induced(Atom):

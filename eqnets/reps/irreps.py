@@ -7,7 +7,7 @@ from jaxtyping import Num
 
 from eqnets.groups import MatrixGroup
 from eqnets.groups.checks import count
-from eqnets.reps.atoms import T, _group, from_rho, scalar, vector
+from eqnets.reps.atoms import T, as_group, from_rho, scalar, vector
 from eqnets.reps.base import ArrayLike, Atom, Rep
 from eqnets.reps.decompose import Decomposer, NotDecomposed
 from eqnets.reps.family import make_family
@@ -147,7 +147,7 @@ def alternating_power(G: MatrixGroup, k: int) -> Rep:
     [[-1.0]]
     """
     k = count(k, "k", least=0)
-    if k > _group(G).d:
+    if k > as_group(G).d:
         raise ValueError(f"k must be at most {G.d}, the size of V, got {k}")
     return _power(G, k, itertools.combinations, _antisymmetrised, "Alt")
 
@@ -201,7 +201,7 @@ def frequency(G: MatrixGroup, k: int) -> Rep:
     [0, 2]
     """
     k = count(k, "k")
-    if _group(G).d != 2 or not vector(G).images.is_orthogonal:
+    if as_group(G).d != 2 or not vector(G).images.is_orthogonal:
         raise ValueError(f"G must act on R^2 by orthogonal matrices, got {G!r}")
 
     def rho(g):
@@ -235,7 +235,7 @@ def _power(G, k, index_sets, spread, symbol):
         return scalar(G)
     if k == 1:
         return vector(G)
-    n = _group(G).d
+    n = as_group(G).d
     sets = list(index_sets(range(n), k))
     columns = np.zeros((n**k, len(sets)))
     for j, indices in enumerate(sets):

@@ -12,7 +12,7 @@ import numpy as np
 from eqnets.reps.base import Atom, Rep
 from eqnets.reps.blocks import Block, blocks
 from eqnets.reps.commutant import random_intertwiner
-from eqnets.reps.decompose import Decomposer, NotDecomposed, _product
+from eqnets.reps.decompose import Decomposer, NotDecomposed, family_product
 from eqnets.reps.errors import BasisError
 from eqnets.reps.family import Family, make_family
 from eqnets.reps.images import Images
@@ -93,7 +93,7 @@ class IrrepTable:
         shape = (self.dims[a], self.dims[b], self.dims[c])
         if not self._may_couple(a, b, c):
             return np.zeros((0, *shape))
-        product = _product(self.gens[a], self.gens[b], self.lie)
+        product = family_product(self.gens[a], self.gens[b], self.lie)
         target = self.gens[c]
         rng = np.random.default_rng([a, b, c])
         found = np.zeros((0, product.shape[1] * target.shape[1]), target.dtype)
@@ -203,7 +203,7 @@ def _defect(block, atoms, decomposer) -> float:
         return 0.0
     gens = decomposer._trivial_gens()
     for p in places:
-        gens = _product(gens, decomposer.family.gens[p], decomposer.family.lie)
+        gens = family_product(gens, decomposer.family.gens[p], decomposer.family.lie)
     worst = 0.0
     for number, copies in decomposer.tensor(places).items():
         x = copies.transpose(1, 0, 2)[:, None]
