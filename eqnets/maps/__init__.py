@@ -62,8 +62,8 @@ from .sites import fit_by_site as fit_by_site
 from .sites import neighbourhood_mask as neighbourhood_mask
 from .sites import neighbourhoods as neighbourhoods
 from .sites import permute_sites as permute_sites
+from .stitch_map import StitchMap as StitchMap
 from .stitching import Stitch as Stitch
-from .stitching import StitchMap as StitchMap
 from .stitching import pixels as pixels
 from .stitching import stitch as stitch
 from .tags import tag as tag

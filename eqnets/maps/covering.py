@@ -12,8 +12,8 @@ from jaxtyping import Array, ArrayLike, Bool, Float
 
 from .cut import Cut, cut
 from .invariance import error_rate
+from .stitch_map import AnyArray
 from .stitching import (
-    AnyArray,
     features,
     sites,
     split,

@@ -127,7 +127,7 @@ def test_a_deeper_layer_covers_and_resizes():
 
 
 def test_resizing_is_nearest_down_and_bilinear_up():
-    from eqnets.maps.stitching import fitted_sites
+    from eqnets.maps.stitch_map import fitted_sites
 
     z = jnp.arange(16.0).reshape(1, 4, 4, 1)
     np.testing.assert_array_equal(fitted_sites(z, (4, 4)), z)
