@@ -24,7 +24,7 @@ def augment(
     masks = y.ndim == 3
     for kind in kinds:
         key, one = jax.random.split(key)
-        keys = jax.random.split(one, len(x))
+        keys = jax.random.split(one, x.shape[0])
         x = jax.vmap(lambda k, i, move=_MOVES[kind]: move(k, i, 0))(keys, x)
         if masks:
             planes = jax.vmap(

@@ -4,13 +4,14 @@ import functools
 import itertools
 
 import jax
+import jax.export
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
 from flax import nnx
 
-from eqnets import models, nn, polyphase
+from eqnets import functional, models, nn, polyphase
 from eqnets.measure import check_equivariance
 from eqnets.models.depthwise import DepthwiseConv
 
@@ -180,6 +181,28 @@ def test_training_reaches_the_weights_and_the_statistics():
     assert moved["first"]["kernel"]
     assert moved["out"]["kernel"]
     assert check_equivariance(evaluator(model), X, shifts=[(3, 5)]).worst == 0
+
+
+def exported(model):
+    """The function for any number of images, compiled for those of X."""
+    f = functional.pure(model)
+    shape = jax.export.symbolic_shape("b, 16, 16, 3")
+    x = jax.ShapeDtypeStruct(shape, X.dtype)
+    program = jax.export.export(jax.jit(f.apply))(f.params, f.state, x)
+    return jax.jit(functools.partial(program.call, f.params, f.state))
+
+
+def test_a_converted_network_is_exported_for_any_number_of_images(zoo):
+    rngs = nnx.Rngs(0)
+    wrapped = nnx.Conv(3, 4, (3, 3), 2, padding="CIRCULAR", rngs=rngs)
+    head = nnx.Linear(4, 5, rngs=rngs)
+    net = nnx.Sequential(wrapped, nnx.relu, lambda x: x.mean((1, 2)), head)
+    model = models.make_shift_equivariant(net, X).model
+    run = exported(model)
+    np.testing.assert_allclose(run(X), evaluator(model)(X), rtol=1e-5, atol=1e-6)
+    assert check_equivariance(run, X, shifts=[(3, 5)]).worst == 0
+    with pytest.raises(ValueError, match="a strided slice becomes a gather"):
+        exported(zoo.model)
 
 
 def test_errors():

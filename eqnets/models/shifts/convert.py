@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jax import Array
+from jax import Array, export
 from jaxtyping import Float
 
 from eqnets import functional
@@ -49,9 +49,33 @@ class ShiftEquivariant(nnx.Module):
             **options: for the network, such as ``key``: arrays and numbers.
 
         Raises:
-            ValueError: a stride does not divide a size.
+            ValueError: a stride does not divide a size; or x has a symbolic number of
+                images, and the network an operation that JAX then writes in a way that
+                cannot be converted.
         """
-        return self._run(Run(self.p), x, options)[0]
+        run = Run(self.p)
+        y, _ = self._run(run, x, options)
+        if run.obstacles and export.is_symbolic_dim(jnp.shape(x)[0]):
+            self._check_obstacles(run, x, options)
+        return y
+
+    def _check_obstacles(self, run: Run, x: Any, options: dict) -> None:
+        """Raise if the obstacles of ``run`` are more than those of a single image."""
+        graph, state = nnx.split(self)
+        single = Run(self.p)
+
+        def look(x: Array, state: Any, options: dict) -> Any:
+            return nnx.merge(graph, state)._run(single, x, options)[0]
+
+        one = jax.ShapeDtypeStruct((1, *jnp.shape(x)[1:]), jnp.result_type(x))
+        jax.eval_shape(look, one, state, options)
+        if new := [c for c in run.obstacles if c not in single.obstacles]:
+            raise ValueError(
+                "with a symbolic number of images JAX writes an operation of the "
+                f"network as {new[0].operation!r}, which cannot be made to commute "
+                "with shifts (a strided slice becomes a gather): give the number of "
+                "images, or write a slice behind a convolution as the stride of it"
+            )
 
     def _run(self, run: Run, x: Any, options: dict) -> tuple[Any, Any]:
         """The output, and what is known of its arrays."""

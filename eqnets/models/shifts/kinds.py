@@ -120,7 +120,7 @@ class Run:
 
 def still(value: Any) -> Still:
     """The kind of a parameter or constant."""
-    return Still(frozenset(i for i, n in enumerate(jnp.shape(value)) if n > 1))
+    return Still(frozenset(i for i, n in enumerate(jnp.shape(value)) if n != 1))
 
 
 def bind(eqn: core.JaxprEqn, values: list) -> list:

@@ -14,6 +14,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import export
 from jax.extend import core
 
 from eqnets.models.shifts import shapes, windows
@@ -135,12 +136,16 @@ def _circular_border(
 
 def _where_samples_go(inner: core.ClosedJaxpr, values: list, axis: int) -> np.ndarray:
     """The input position of every output sample along an axis."""
+    run = core.jaxpr_as_fun(inner)
     shape = jnp.shape(values[0])
+    if any(export.is_symbolic_dim(n) for n in shape):
+        # Only what is exported with its symbols can be called with a number for them.
+        run = export.export(jax.jit(run))(*inner.in_avals).call
+        shape = [1 if export.is_symbolic_dim(n) else n for n in shape]
     column = [-1 if i == axis else 1 for i in range(len(shape))]
     with jax.ensure_compile_time_eval():
         places = jnp.arange(shape[axis], dtype=jnp.float32).reshape(column)
         rest = [jnp.full(jnp.shape(v), -1, jnp.result_type(v)) for v in values[1:]]
-        run = core.jaxpr_as_fun(inner)
         out = run(jnp.broadcast_to(places, shape), *rest)[0]
     line = tuple(slice(None) if i == axis else 0 for i in range(len(shape)))
     return np.asarray(out)[line].astype(int)
