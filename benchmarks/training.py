@@ -24,7 +24,7 @@ from benchmarks.timing import save
 from experiments.training import Run, watch
 from experiments.training.checkpoints import Checkpoints
 from experiments.training.config import load
-from experiments.training.parallel import distribute, replicate
+from experiments.training.parallel import distribute, on_mesh, place
 from experiments.training.stream import batches
 
 
@@ -84,8 +84,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         run = Run(config, Path(folder), report=lambda line: None)
         log = watch.Log(Path(folder) / "metrics.jsonl", 0)
-        step_fn = run.compiled_step()
-        state = replicate(run.program.start(), run.mesh)
+        state = place(run.program.start(), run.mesh)
+        step_fn = on_mesh(run.program.train, state, run.mesh)
         batch = next(iter(batches(run.source, run.plan, 0, 1)))
         placed = distribute(batch, run.mesh)
         _, state = bare_steps(step_fn, state, placed, 3)

@@ -34,7 +34,7 @@ from eqnets.io import atomic_write, atomic_write_text
 from experiments.lie_common import interval, verdict
 from experiments.training import GCNN, Config, FashionMNIST, Optimiser, Run
 from experiments.training.checkpoints import Checkpoints
-from experiments.training.parallel import local, replicate
+from experiments.training.parallel import local, place
 
 RESULTS = Path(__file__).parent / "results" / "rotated_fashion.json"
 PLAIN, P4 = GCNN("z2", (16, 32, 64), pool=2), GCNN("p4", (4, 8, 16), pool=2)
@@ -84,7 +84,7 @@ def train(kind: str, seed: int, images: int, epochs: int) -> dict[str, float]:
 def lee(run: Run) -> float:
     """The local equivariance error of the probabilities of a finished run."""
     checkpoints = Checkpoints(run.folder / "checkpoints", run.config.keep)
-    state = local(checkpoints.restore(replicate(run.program.start(), run.mesh)))
+    state = local(checkpoints.restore(place(run.program.start(), run.mesh)))
     checkpoints.close()
     source = run.config.data.test(run.config.seed)
     x = run.program.prepare(jnp.asarray(source.read(np.arange(MEASURED), 0)["x"]))

@@ -44,6 +44,8 @@ class Config:
         checkpoint_every: steps between checkpoints.
         keep: checkpoints kept.
         threads: that read and decode examples; for sets that do not fit in memory.
+        model_axis: devices that share each large kernel, by its outputs; the batch is
+            split over groups of so many.
     """
 
     data: Dataset
@@ -66,10 +68,11 @@ class Config:
     checkpoint_every: int = 500
     keep: int = 2
     threads: int = 2
+    model_axis: int = 1
 
     def __post_init__(self):
         positive = ("epochs", "batch", "accumulate", "log_every", "evaluate_every")
-        for name in (*positive, "checkpoint_every", "keep", "threads"):
+        for name in (*positive, "checkpoint_every", "keep", "threads", "model_axis"):
             value = getattr(self, name)
             if value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")

@@ -11,7 +11,7 @@ from experiments.regression import equivariance_error
 from experiments.training import objectives
 from experiments.training.config import Config
 from experiments.training.datasets import Source, Spec
-from experiments.training.parallel import distribute, local, replicated
+from experiments.training.parallel import distribute, local, replicated, whole
 from experiments.training.step import Program, State
 from experiments.training.stream import in_order
 
@@ -40,7 +40,8 @@ class Evaluation:
         count = min(self.config.measured, len(source))
         if count:
             x = jnp.asarray(source.read(np.arange(count), 0)["x"])
-            result |= self._equivariance(local(state), self.prepare(x))
+            copy = local(whole(state, self.mesh))
+            result |= self._equivariance(copy, self.prepare(x))
         return {name: float(value) for name, value in result.items()}
 
     def _equivariance(self, state: State, x: jax.Array) -> dict[str, float]:

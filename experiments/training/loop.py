@@ -22,11 +22,12 @@ from experiments.training.checkpoints import Checkpoints, check_folder
 from experiments.training.config import Config
 from experiments.training.evaluate import Evaluation
 from experiments.training.parallel import (
-    data_mesh,
+    device_mesh,
     distribute,
     local,
-    replicate,
-    replicated,
+    on_mesh,
+    place,
+    whole,
 )
 from experiments.training.reports import Reports
 from experiments.training.step import Program, State, program, trained
@@ -69,12 +70,13 @@ class Run:
     ):
         self.config, self.folder, self.report = config, Path(folder), report
         self.board = self.folder / "tensorboard" if tensorboard else None
-        self.mesh = data_mesh()
-        if config.batch % (jax.device_count() * config.accumulate):
+        self.mesh = device_mesh(config.model_axis)
+        shares = self.mesh.shape["data"]
+        if config.batch % (shares * config.accumulate):
             raise ValueError(
-                f"a batch of {config.batch} does not split over {jax.device_count()} "
-                f"devices in {config.accumulate} parts: make batch a multiple of "
-                f"{jax.device_count() * config.accumulate}"
+                f"a batch of {config.batch} does not split over {shares} devices in "
+                f"{config.accumulate} parts: make batch a multiple of "
+                f"{shares * config.accumulate}"
             )
         self.spec = config.data.spec()
         self.source = config.data.train(config.seed)
@@ -98,7 +100,7 @@ class Run:
             NotFinite: the loss is not finite; the batch is in ``not_finite.npz``.
             Interrupted: SIGTERM or SIGINT came; the state is saved.
         """
-        state = replicate(self.program.start(), self.mesh)
+        state = place(self.program.start(), self.mesh)
         check_folder(self.folder, state, self.config.keep)
         self._claim_folder()
         checkpoints = Checkpoints(self.folder / "checkpoints", self.config.keep)
@@ -115,7 +117,7 @@ class Run:
 
     def _steps(self, state, start, checkpoints, log, asked) -> dict[str, float]:
         config = self.config
-        step_fn = self.compiled_step()
+        step_fn = on_mesh(self.program.train, state, self.mesh)
         self.evaluation = Evaluation(config, self.spec, self.program, self.mesh)
         self.test = config.data.test(config.seed)
         result = self._owed(start, state, log)
@@ -144,14 +146,6 @@ class Run:
         self._save_weights(state)
         return result
 
-    def compiled_step(self) -> Callable:
-        """``(state, batch) -> (state, loss)``, the state replicated and donated."""
-        return jax.jit(
-            self.program.train,
-            donate_argnums=0,
-            out_shardings=replicated(self.mesh),
-        )
-
     def reports(self, log: watch.Log | None) -> Reports:
         """What looks at the losses of this run."""
         pace = watch.Pace(self.config.batch, self.plan.per_epoch, self.steps)
@@ -160,8 +154,9 @@ class Run:
     def _save_weights(self, state: State) -> None:
         """``weights.safetensors``, which `eqnets.models.load_weights` reads."""
         path = self.folder / "weights.safetensors"
+        state = local(whole(state, self.mesh))
         if self.leader and not path.exists():
-            models.save_weights(trained(self.config, self.spec, local(state)), path)
+            models.save_weights(trained(self.config, self.spec, state), path)
 
     def _evaluates(self, step: int) -> bool:
         every = self.config.evaluate_every * self.plan.per_epoch
@@ -213,8 +208,9 @@ class Run:
             atomic_write_text(path, json.dumps(ours, indent=1) + "\n")
 
 
-# What may change from one part of a run to the next, without changing its end.
-FREE = {"log_every", "checkpoint_every", "keep", "threads"}
+# What may change from one part of a run to the next, without changing its end (but for
+# the order in which other devices add numbers).
+FREE = {"log_every", "checkpoint_every", "keep", "threads", "model_axis"}
 
 
 def _differences(one: dict, other: dict, prefix: str = "") -> list[str]:

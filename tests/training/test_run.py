@@ -113,7 +113,7 @@ def quiet(line):
 def checkpointed(folder, config):
     """What the last checkpoint holds."""
     run = Run(config, folder, report=quiet)
-    like = loop_module.replicate(run.program.start(), run.mesh)
+    like = loop_module.place(run.program.start(), run.mesh)
     checkpoints = loop_module.Checkpoints(folder / "checkpoints", config.keep)
     state = checkpoints.restore(like)
     checkpoints.close()
