@@ -53,7 +53,7 @@ def consistency_regularizer(
         raise ValueError(f"sigma must be positive, got {sigma}")
     x, outs = _prepared(f, action, x, action_out)
     wide = jnp.promote_types(x.dtype, jnp.float32)
-    times = sigma * jax.random.normal(key, (2, len(x)), wide)
+    times = sigma * jax.random.normal(key, (2, x.shape[0]), wide)
 
     def at(t: Float[Array, " b"]) -> list[Array]:
         leaves = jax.tree.leaves(f(move_each(action, x, t)))
@@ -108,14 +108,14 @@ def _prepared(
     x = checked_input((action,), x)
     out = jax.eval_shape(f, x)
     for leaf in jax.tree.leaves(out):
-        if not leaf.shape or leaf.shape[0] != len(x):
+        if not leaf.shape or leaf.shape[0] != x.shape[0]:
             raise ValueError(
-                f"every output needs the batch as its first axis: expected [{len(x)}, "
-                f"...], got {list(leaf.shape)}"
+                "every output needs the batch as its first axis: expected "
+                f"[{x.shape[0]}, ...], got {list(leaf.shape)}"
             )
     return x, [a for (a,) in output_actions(out, (action,), action_out, x.shape)]
 
 
 def _mean_square(leaves: Sequence[Array]) -> Float[Array, ""]:
     wide = [v.astype(jnp.promote_types(v.dtype, jnp.float32)) for v in leaves]
-    return sum(jnp.sum(v**2) for v in wide) / len(wide[0])
+    return sum(jnp.sum(v**2) for v in wide) / wide[0].shape[0]

@@ -76,7 +76,7 @@ def as_columns(x: Array) -> Array:
     return x.reshape(-1, x.shape[-1]).T
 
 
-def as_vectors(y: Array, lead: tuple[int, ...]) -> Array:
+def as_vectors(y: Array, lead: tuple) -> Array:
     """Columns ``[N, B]`` as vectors ``[*lead, N]``."""
     return y.T.reshape(*lead, y.shape[0])
 
