@@ -4,8 +4,8 @@ VENV ?= .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup demo test test-slow test-optimised docs notebooks lint format \
-  bench bench-solver lock clean
+.PHONY: help setup demo test test-slow test-optimised docs notebooks check-tpu libtpu \
+  lint format bench bench-solver lock clean
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
 
@@ -42,6 +42,14 @@ docs: setup  ## run the code of every page, and build the site: site/index.html
 
 notebooks: setup  ## the tutorials as Jupyter notebooks: notebooks/
 	$(PY) -m book.notebooks
+
+# In a folder of its own: beside jax, libtpu would look for a TPU whenever jax starts.
+LIBTPU ?= .libtpu
+check-tpu: setup  ## export every model and training step for TPU and CUDA; with libtpu, compile for v5e
+	JAX_PLATFORMS=cpu TPU_SKIP_MDS_QUERY=1 PYTHONPATH=$(LIBTPU) $(PY) -m experiments.check_tpu
+
+libtpu: setup  ## TPU's compiler (684 MB) into .libtpu, for check-tpu
+	$(PY) -m pip install -q --disable-pip-version-check --no-deps --target $(LIBTPU) 'libtpu==0.0.42.*'
 
 lint: setup  ## style, imports, formatting
 	$(VENV)/bin/ruff check .
