@@ -3,7 +3,7 @@
 import abc
 
 from flax import nnx
-from jax import Array
+from jax import Array, lax
 from jaxtyping import Float
 
 from eqnets import nn
@@ -85,7 +85,9 @@ class _Residual(nnx.Module):
             return run(conv(y)), x, None
         down = self.sampling.down
         if down == "strided":
-            return run(conv(y)), x[:, ::2, ::2], None
+            # An index would become a gather where the number of images is a symbol.
+            every_other = lax.slice(x, (0,) * 4, x.shape, (1, 2, 2, 1))
+            return run(conv(y)), every_other, None
         if down in FIRST:
             return self.pool.first(run(conv(y))), self.shortcut.first(x), None
         if self.sampling.from_input:
