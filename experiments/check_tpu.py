@@ -6,7 +6,7 @@
 
 Every network of ``eqnets.models`` is exported in evaluation (``jax.export``, for a
 batch of any size), and every training step of ``experiments/configs`` on a mesh of 256
-chips, to ``results/check_tpu.json``: five minutes of one core. With libtpu on the path
+chips, to ``results/check_tpu.json``: eight minutes of one core. With libtpu on the path
 (``make libtpu``) the step of ResNet-50 on ImageNet is compiled for a slice of TPU v5e,
 and what the compiler says of memory and FLOPs goes into ``results/tpu_steps.json``. No
 accelerator is needed. The exit code is 1 where something is not exported, or does not
