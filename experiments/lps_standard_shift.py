@@ -4,7 +4,7 @@ ResNet-18 of width 16 with zero padding on 10,000 images of Fashion-MNIST, train
 random windows of 24 x 24 pixels of the framed 32 x 32 and tested on the central one.
 Nothing is periodic here, so no sampling is exactly invariant. Per run: accuracy on the
 10,000 test images, and S-Cons, the fraction of 4,000 of them whose label is the same in
-two windows at random places. ``wide`` is LPF in a network one channel wider, which has
+two windows at random places. ``wide`` is LPF in a network an eighth wider, which has
 more parameters than LPS has with its selections.
 
 Of a trained LPS network also: how often the component that it keeps is the one of the
@@ -20,7 +20,7 @@ not*, else *undecided at this size*:
 - accuracy of LPS less what is left with APS in its place;
 - one half less the rate at which LPS keeps the component of the largest norm.
 
-    python -m experiments.lps_standard_shift            # half an hour on two cores
+    python -m experiments.lps_standard_shift            # 40 minutes of one core
     python -m experiments.lps_standard_shift --full     # width 64, 60k, 5 seeds: a GPU
 
 A finished run is written at once; a run that is there is not repeated. The figure has
@@ -113,7 +113,7 @@ class Windows(Dataset):
 
 def config(method: str, seed: int, options: argparse.Namespace) -> Config:
     """The run of a row."""
-    width = options.width + (method == "wide")
+    width = options.width + (options.width // 8) * (method == "wide")
     hidden = tuple(options.width * k // 2 for k in (1, 2, 4, 8))
     return Config(
         Windows(options.images, options.data),
