@@ -21,7 +21,7 @@ from experiments.training import (
 )
 from experiments.training.augment import augment, prepare
 from experiments.training.datasets import IGNORED, Arrays, Dataset, Spec
-from experiments.training.step import program
+from experiments.training.step import program, trained
 
 PLAIN = Optimiser("sgd", rate=0.01, momentum=0.0, weight_decay=0.0)
 CONFIG = Config(SymmetricTask("O5", 40, 20), MLP(16, 2), PLAIN, batch=12)
@@ -133,10 +133,12 @@ def test_a_lie_regulariser_is_added_to_the_loss():
         config = dataclasses.replace(plain, lie_weight=weight)
         functions = program(config, spec, 10, 5)
         values.append(jax.jit(functions.train)(functions.start(), batch)[1])
-    state = functions.start()
-    penalty = measure.lee(
-        lambda x: jax.nn.softmax(functions.apply(state, x)), actions.rotation(), x
-    ).mean
+    graph, state = nnx.split(trained(config, spec, functions.start()))
+
+    def probabilities(x):  # normalised by the batch, as in training
+        return jax.nn.softmax(nnx.merge(graph, state, copy=True)(x))
+
+    penalty = measure.lee(probabilities, actions.rotation(), x).mean
     np.testing.assert_allclose(values[2] - values[0], penalty, rtol=1e-4)
     np.testing.assert_allclose(values[1] - values[0], penalty / 2, rtol=1e-4)
     with pytest.raises(ValueError, match="lie_weight is for classifiers"):
