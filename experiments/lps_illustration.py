@@ -21,6 +21,7 @@ from skimage.transform import resize
 
 from eqnets import io, nn
 from eqnets.report.style import new_figure
+from experiments.lie_common import DOES_NOT, REAPPEARS
 
 RESULTS = Path(__file__).parent / "results" / "lps_illustration.png"
 
@@ -70,6 +71,18 @@ def draw(
     return buffer.getvalue()
 
 
+def verdicts(gaps: dict[str, float]) -> dict[str, str]:
+    """Nothing moves but what the stride samples, which does."""
+    sampled = gaps["stride 2"]
+    others = max(gap for name, gap in gaps.items() if name != "stride 2")
+    holds = others == 0 < sampled
+    return {
+        "selection and its inverse move with the image": (
+            REAPPEARS if holds else DOES_NOT
+        )
+    }
+
+
 def main() -> None:
     """Parse the command line and run."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -90,6 +103,7 @@ def main() -> None:
         "shift": options.shift,
         "largest_change": gaps,
     }
+    result["verdicts"] = verdicts(gaps)
     print(json.dumps(result, indent=1))
     io.atomic_write_bytes(options.out, draw(before, after, gaps))
     path = options.out.with_suffix(".json")

@@ -7,7 +7,7 @@
 The paper's milliseconds are of one GPU, 32 images of 224 x 224; here times are
 ratios to the filtered default network, its 68.72 ms, measured in turns in one run.
 Expected: parameters equal to the last digit; paper's ratios 1.22, 1.90, 1.81, 1.13, 1.
-Results go to ``experiments/results/lps_table4.json``.
+Results go to ``experiments/results/lps_table4.json`` and ``.png``.
 """
 
 import argparse
@@ -21,6 +21,8 @@ from flax import nnx
 
 from benchmarks.polyphase import interleave, timed
 from eqnets import io, models
+from eqnets.report.style import new_figure, plain_axes
+from experiments.lie_common import DOES_NOT, REAPPEARS
 
 HIDDEN = (8, 16, 32, 64)
 # Name: options, the paper's parameters, the paper's milliseconds.
@@ -71,6 +73,39 @@ def times(batch: int, size: int, rounds: int) -> dict[str, float]:
     return interleave(contenders, rounds)
 
 
+def verdicts(table: dict[str, dict]) -> dict[str, str]:
+    """Parameters to the last digit; rows in the paper's order of time."""
+    rows = table.values()
+    equal = all(row["parameters"] == row["paper_parameters"] for row in rows)
+    ours, papers = (
+        sorted(table, key=lambda name: table[name][key])
+        for key in ("time_ratio", "paper_time_ratio")
+    )
+    return {
+        "the parameters are those of the paper": REAPPEARS if equal else DOES_NOT,
+        "the order of the times is that of the paper": (
+            REAPPEARS if ours == papers else DOES_NOT
+        ),
+    }
+
+
+def draw(table: dict[str, dict], path: Path) -> None:
+    """Time over that of the filtered default, here and in the paper."""
+    figure = new_figure(6.0, 2.8)
+    figure.patch.set_alpha(1.0)
+    axes = figure.subplots()
+    plain_axes(axes, grid="y")
+    keys = {"time_ratio": "here", "paper_time_ratio": "paper"}
+    for i, (key, label) in enumerate(keys.items()):
+        ratios = [row[key] for row in table.values()]
+        axes.bar(np.arange(len(ratios)) + 0.4 * i - 0.2, ratios, 0.36, label=label)
+    axes.set_xticks(np.arange(len(table)), list(table), fontsize=7)
+    axes.set_ylabel("time over default + Tri-3")
+    axes.legend(fontsize=7, frameon=False)
+    with io.atomic_write(path) as aside:
+        figure.savefig(aside, dpi=110)
+
+
 def main() -> None:
     """Parse the command line and run."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -101,8 +136,10 @@ def main() -> None:
             "cores": os.cpu_count(),
             "base_seconds": round(seconds[base], 3),
             "rows": table,
+            "verdicts": verdicts(table),
         }
         io.atomic_write_text(RESULTS, json.dumps(result, indent=1) + "\n")
+        draw(table, RESULTS.with_suffix(".png"))
     for name, row in table.items():
         print(name, row)
 
