@@ -85,7 +85,7 @@ class DenseBlock(nnx.Module):
         if self.bilinear is not None:
             h = h + jnp.einsum("...i,kij,...j->...k", h, self.bilinear[...], h)
         gates = h[..., np.array(self.gates)]
-        return h[..., : len(self.gates)] * jax.nn.sigmoid(gates)
+        return h[..., : len(self.gates)] * jax.nn.sigmoid(gates.real)
 
 
 class DenseEMLP(nnx.Module):
@@ -111,11 +111,11 @@ def to_dense(net: EMLP) -> DenseEMLP:
     """The same function with plain weights: nothing of groups is left.
 
     Args:
-        net: a real EMLP, trained or not.
+        net: an EMLP, trained or not; the weights of a complex one are complex.
 
     Raises:
-        ValueError: the network is complex, or the tensor of a quadratic term would
-            take more than a GiB (build it with ``bilinear=False``, or narrower).
+        ValueError: the tensor of a quadratic term would take more than a GiB (build it
+            with ``bilinear=False``, or narrower).
 
     >>> import jax.numpy as jnp
     >>> from flax import nnx
@@ -127,11 +127,6 @@ def to_dense(net: EMLP) -> DenseEMLP:
     >>> bool(jnp.allclose(models.to_dense(net)(x), net(x), atol=1e-5))
     True
     """
-    if net.rep_in.is_complex:
-        raise ValueError(
-            f"{net.rep_in} is complex: dense layers of nnx.Linear are real; export the "
-            "real and imaginary parts as one real network instead"
-        )
     blocks = []
     for block in net.blocks:
         tensor = None if block.bilinear is None else _tensor(block.bilinear)
@@ -142,22 +137,24 @@ def to_dense(net: EMLP) -> DenseEMLP:
 
 def dense_linear(layer: EquivariantLinear | ResidualPathwayLinear) -> nnx.Linear:
     """The layer as an `nnx.Linear` with the same kernel and bias."""
-    n_out, n_in = layer.rep_out.size, layer.rep_in.size
-    out = nnx.Linear(n_in, n_out, rngs=nnx.Rngs(0))
-    out.kernel[...] = jnp.asarray(layer.matrix().T)
-    out.bias[...] = jnp.asarray(layer.offset())
+    kernel, bias = layer.matrix().T, layer.offset()
+    dtype = jnp.result_type(kernel, bias)
+    out = nnx.Linear(*kernel.shape, param_dtype=dtype, rngs=nnx.Rngs(0))
+    out.kernel[...] = jnp.asarray(kernel, dtype)
+    out.bias[...] = jnp.asarray(bias, dtype)
     return out
 
 
 def _tensor(layer) -> Array:
     """B ``[n_out, n_in, n_in]``, symmetric, from the values at sums of unit vectors."""
     n, m = layer.rep_in.size, layer.rep_out.size
-    if 4 * n * n * max(n, m) > _TENSOR_BYTES:
+    dtype = np.dtype(np.complex64 if layer.rep_in.is_complex else np.float32)
+    if dtype.itemsize * n * n * max(n, m) > _TENSOR_BYTES:
         raise ValueError(
             f"the dense tensor [{m}, {n}, {n}] of a quadratic term is too large: build "
             "the network with bilinear=False, or narrower"
         )
-    eye = jnp.eye(n)
+    eye = jnp.eye(n, dtype=dtype)
     single = layer(eye)
     pairs = layer((eye[:, None] + eye[None]).reshape(n * n, n)).reshape(n, n, m)
     tensor = (pairs - single[:, None] - single[None]) / 2

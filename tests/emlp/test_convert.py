@@ -53,18 +53,23 @@ def test_restricted_representations_are_the_same_matrices():
     assert rank > reps.equivariant_basis(rep >> rep).rank
 
 
-@pytest.mark.parametrize("G", [groups.SO(3), groups.symmetric(3)], ids=str)
+@pytest.mark.parametrize(
+    "G", [groups.SO(3), groups.symmetric(3), groups.SU(2), groups.U(2)], ids=str
+)
 def test_dense_export_is_the_same_function(G):
     net = small_net(G)
     dense = models.to_dense(net)
-    x = jax.random.normal(KEY, (6, net.rep_in.size))
+    kind = jnp.complex64 if net.rep_in.is_complex else jnp.float32
+    x = jax.random.normal(KEY, (6, net.rep_in.size), kind)
     np.testing.assert_allclose(jitted(dense)(x), jitted(net)(x), atol=2e-5)
+    assert dense.head.kernel.dtype == kind
     assert not any("rep" in k for k in vars(dense.blocks[0]))
 
 
-def test_what_cannot_be_exported_says_so():
-    with pytest.raises(ValueError, match="complex"):
-        models.to_dense(small_net(groups.SU(2)))
+def test_what_cannot_be_exported_says_so(monkeypatch):
+    monkeypatch.setattr("eqnets.models.convert._TENSOR_BYTES", 10_000)
+    with pytest.raises(ValueError, match="bilinear=False, or narrower"):
+        models.to_dense(small_net(groups.SO(3)))
 
 
 def test_hamiltonian_field_is_equivariant_and_conserves():
