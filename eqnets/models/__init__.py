@@ -9,6 +9,8 @@ from .allocate import uniform_rep as uniform_rep
 from .approximate import FreeHead as FreeHead
 from .approximate import residual_emlp as residual_emlp
 from .approximate import violations as violations
+from .augmentation import augmented as augmented
+from .augmentation import group_samples as group_samples
 from .convert import restrict_to_subgroup as restrict_to_subgroup
 from .convert import to_dense as to_dense
 from .convnext import ConvNeXt as ConvNeXt
@@ -27,8 +29,6 @@ from .gcnn import gcnn as gcnn
 from .mixer import Mixer as Mixer
 from .mixer import mixer as mixer
 from .mlp import MLP as MLP
-from .mlp import augmented as augmented
-from .mlp import group_samples as group_samples
 from .mlp import mlp as mlp
 from .preprocess import Preprocess as Preprocess
 from .pretrained import Pretrained as Pretrained
