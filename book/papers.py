@@ -132,15 +132,16 @@ def _segmentation(name: str, consistency: str, published: dict) -> str:
 def emlp_data() -> str:
     """Test errors by task, network and number of examples, beside the published."""
     rows = []
+    columns = ("n", "median_test_mse", "published", "median_equivariance_error")
     for task, networks in _results("data_efficiency")["table"].items():
         for name, row in networks.items():
-            sizes = zip(row["n"], row["median_test_mse"], row["published"], strict=True)
-            for n, ours, paper in sizes:
-                error = f"{ours:.2g}"
-                rows.append(
-                    [task, name, str(n), error, str(row["seeds"]), f"{paper:g}"]
-                )
-    return markdown(["task", "network", "examples", "here", "seeds", "paper"], rows)
+            sizes = zip(*(row[c] for c in columns), row["seeds"], strict=True)
+            for n, ours, paper, off, seeds in sizes:
+                if seeds:
+                    errors = [f"{ours:.2g}", f"{paper:g}", f"{off:.1g}"]
+                    rows.append([task, name, str(n), str(seeds), *errors])
+    header = ["task", "network", "examples", "seeds", "error", "paper"]
+    return markdown([*header, "equivariance error"], rows)
 
 
 def emlp_approximate() -> str:
@@ -161,6 +162,23 @@ def emlp_dynamics() -> str:
         for name, row in _results("spring_pendulum").get("table", {}).items()
     ]
     return markdown(["network", "rollout error", "paper"], rows)
+
+
+def emlp_hidden() -> str:
+    """Test errors by hidden representation, and what no function of that kind beats."""
+    found: dict[tuple[str, str], list[dict]] = {}
+    records = _results("hidden_reps")
+    for name, run in records.get("runs", {}).items():
+        task, way, _ = name.split("|")
+        found.setdefault((task, way), []).append(run)
+    rows = []
+    for (task, way), runs in found.items():
+        errors = ", ".join(f"{run['test_mse']:.2g}" for run in runs)
+        floor = records["floors"].get(way) if task == "Shifts" else None
+        least = "" if floor is None else f"{floor:.3g}"
+        what = f"order of H: {way}" if task == "Shifts" and way != "half" else way
+        rows.append([task, what, errors, str(runs[0]["parameters"]), least])
+    return markdown(["task", "hidden layers", "errors", "parameters", "floor"], rows)
 
 
 def lie_decimation() -> str:
@@ -261,8 +279,9 @@ TABLES: dict[str, Callable[[], str]] = {
     "emlp_data": emlp_data,
     "emlp_approximate": emlp_approximate,
     "emlp_dynamics": emlp_dynamics,
+    "emlp_hidden": emlp_hidden,
     "emlp_verdicts": lambda: findings(
-        "data_efficiency", "approximate_symmetry", "spring_pendulum"
+        "data_efficiency", "approximate_symmetry", "spring_pendulum", "hidden_reps"
     ),
     "lie_decimation": lie_decimation,
     "lie_layers": lie_layers,

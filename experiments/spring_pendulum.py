@@ -8,7 +8,12 @@ springs of rest length 1, under unit gravity; H(q, p) is `energy`, with the cons
 the published code. It is symmetric under O(2) about the vertical. Hamiltonian networks
 and neural ODEs see 500 pieces of five states, 0.2 apart; the error is that of rollouts
 over 30 units of time, |z - z'| / (|z| + |z'|), the geometric mean over times and 100
-systems. The default is a small run, not comparable with the published figures.
+systems. The default is a small run, not comparable with the published figures; it takes
+about half an hour of one core.
+
+The finding, of HNN and of ODE, is that the network with O(2) errs less than the MLP, by
+the 95 % interval over seeds of the mean difference of log errors. One seed has none and
+leaves it undecided.
 """
 
 import argparse
@@ -23,6 +28,7 @@ from flax import nnx
 
 from eqnets import groups, models, reps
 from eqnets.io import atomic_write_text
+from experiments.lie_common import UNDECIDED, interval, verdict
 
 RESULTS = Path(__file__).parent / "results" / "spring_pendulum.json"
 STEP, PIECE, LONG, SYSTEMS, TEST = 0.2, 5, 30.0, 500, 100
@@ -127,6 +133,22 @@ def rollout_error(z, truth) -> float:
     return float(np.exp(np.log(np.maximum(relative, 1e-7)).mean()))
 
 
+def findings(runs: dict) -> dict:
+    """The rule of the module's docstring, as ``verdicts`` and ``intervals``."""
+    intervals, verdicts = {}, {}
+    for kind in ("HNN", "ODE"):
+        one, other = (
+            np.log([r["rollout_error"] for k, r in runs.items() if k.startswith(label)])
+            for label in (f"{kind} MLP|", f"{kind} O(2)|")
+        )
+        name = f"{kind}: O(2) errs less than the MLP"
+        verdicts[name] = UNDECIDED
+        if len(one) == len(other) >= 3:
+            intervals[name] = interval(one - other)
+            verdicts[name] = verdict(intervals[name])
+    return {"intervals": intervals, "verdicts": verdicts}
+
+
 def plot(table: dict, path: Path) -> None:
     """Measured and published errors side by side."""
     import matplotlib
@@ -147,7 +169,7 @@ def plot(table: dict, path: Path) -> None:
 
 
 def main():
-    """Run what is missing and write after each run."""
+    """Run what is missing; write after each run and at the end."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--full", action="store_true", help="the published size")
     parser.add_argument("--out", type=Path, default=RESULTS)
@@ -168,6 +190,7 @@ def main():
             records["runs"][f"{label}|{seed}"] = record
             print(label, seed, record, flush=True)
             write(records, options)
+    write(records, options)
 
 
 def write(records, options):
@@ -180,7 +203,7 @@ def write(records, options):
             table[label] = {"median_rollout_error": median, "published": published}
     flag = " --full" if options.full else ""
     records |= {"command": f"python -m experiments.spring_pendulum{flag}"}
-    records |= {"table": table}
+    records |= {"table": table} | findings(records["runs"])
     atomic_write_text(options.out, json.dumps(records, indent=1) + "\n")
     plot(table, options.out.with_suffix(".png"))
 

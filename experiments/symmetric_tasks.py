@@ -17,6 +17,23 @@ METRIC = np.array([1.0, -1.0, -1.0, -1.0])
 
 
 @dataclass(frozen=True)
+class Constants:
+    """y = scale_y f((x - mean_x) / scale_x) + mean_y, all fixed by the group.
+
+    Attributes:
+        mean_x: ``[n]`` or a number; zero where the group acts.
+        scale_x: one for each kind of tensor, likewise.
+        mean_y: a number; zero unless y is an invariant.
+        scale_y: a number.
+    """
+
+    mean_x: np.ndarray | float
+    scale_x: np.ndarray | float
+    mean_y: float
+    scale_y: float
+
+
+@dataclass(frozen=True)
 class Task:
     """A task.
 
@@ -26,8 +43,7 @@ class Task:
         rep_in: the representation of x, given the group.
         rep_out: the representation of y.
         draw: ``(rng, n) -> (x [n, size], y [n, size])``.
-        scale: the size of the entries of x, by which the networks divide.
-        standardise: whether y is an invariant, so that its mean may be taken away.
+        constants: ``(x, y) -> Constants`` of training examples.
     """
 
     name: str
@@ -35,8 +51,7 @@ class Task:
     rep_in: Callable[[MatrixGroup], Rep]
     rep_out: Callable[[MatrixGroup], Rep]
     draw: Callable
-    scale: float
-    standardise: bool
+    constants: Callable[[np.ndarray, np.ndarray], Constants]
 
 
 def o5(rng: np.random.Generator, n: int):
@@ -76,6 +91,20 @@ def lorentz(rng: np.random.Generator, n: int):
     return x, 4 * y[:, None]
 
 
+def of_invariants(size: float) -> Callable[[np.ndarray, np.ndarray], Constants]:
+    """Vectors whose entries have this size in, an invariant of mean and spread out."""
+    return lambda _, y: Constants(0.0, size, float(y.mean()), float(y.std()))
+
+
+def of_bodies(x: np.ndarray, y: np.ndarray) -> Constants:
+    """Constants for `inertia`: masses lose their mean; all scales are mean sizes."""
+    masses = np.arange(x.shape[1]) < 5
+    size = np.where(masses, np.abs(x).mean(0), np.abs(x[:, 5:]).mean())
+    return Constants(
+        np.where(masses, x.mean(0), 0.0), size, 0.0, float(np.abs(y).mean())
+    )
+
+
 TASKS = {
     "O5": Task(
         "O5",
@@ -83,8 +112,7 @@ TASKS = {
         lambda G: 2 * reps.vector(G),
         reps.scalar,
         o5,
-        1.0,
-        True,
+        of_invariants(1.0),
     ),
     "Inertia": Task(
         "Inertia",
@@ -92,8 +120,7 @@ TASKS = {
         lambda G: 5 * reps.scalar(G) + 5 * reps.vector(G),
         lambda G: reps.T(G, 2),
         inertia,
-        1.0,
-        False,
+        of_bodies,
     ),
     "Lorentz": Task(
         "Lorentz",
@@ -101,7 +128,6 @@ TASKS = {
         lambda G: 4 * reps.vector(G),
         reps.scalar,
         lorentz,
-        0.25,
-        True,
+        of_invariants(0.25),
     ),
 }
