@@ -45,6 +45,8 @@ def integrate(
     *,
     rtol: float = 1e-6,
     atol: float = 1e-6,
+    max_steps: int = 16**4,
+    throw: bool = True,
 ) -> Float[Array, "b t n"]:
     """Solutions of dz/dt = field(z) at given times, by Dormand-Prince 5(4) of diffrax.
 
@@ -57,12 +59,16 @@ def integrate(
         times: ``[T]``, increasing.
         rtol: relative tolerance of a step.
         atol: absolute tolerance of a step.
+        max_steps: how many steps may be taken.
+        throw: whether it is an error that these did not suffice, as where a learned
+            field runs away; if not, states that were not reached are infinite.
 
     Returns:
         ``[B, T, n]``.
 
     Raises:
         ImportError: diffrax is not installed.
+        RuntimeError: ``max_steps`` did not suffice.
 
     >>> import jax.numpy as jnp
     >>> from eqnets import models
@@ -82,6 +88,7 @@ def integrate(
         y0=jnp.asarray(z0),
         saveat=diffrax.SaveAt(ts=times),
         stepsize_controller=diffrax.PIDController(rtol=rtol, atol=atol),
-        max_steps=16**4,
+        max_steps=max_steps,
+        throw=throw,
     )
     return solution.ys.swapaxes(0, 1)

@@ -100,6 +100,18 @@ def test_integration_of_a_known_flow():
     assert z.shape == (2, 7, 2)
 
 
+def test_a_field_that_runs_away_is_an_error_unless_told_otherwise():
+    def field(z):  # z = 1 / (1 - t)
+        return z**2
+
+    z0, times = jnp.ones((1, 1)), jnp.array([0.0, 0.5, 2.0])
+    with pytest.raises(RuntimeError, match="steps"):
+        models.integrate(field, z0, times, max_steps=64)
+    z = models.integrate(field, z0, times, max_steps=64, throw=False)
+    np.testing.assert_allclose(z[0, :2, 0], [1, 2], rtol=1e-4)
+    assert not np.isfinite(z[0, 2, 0])
+
+
 @pytest.mark.parametrize(
     ("kind", "group"),
     [

@@ -174,3 +174,13 @@ def test_verdicts_of_approximate_symmetry_and_pendulum():
     found = spring_pendulum.findings(runs)["verdicts"]
     assert found["HNN: O(2) errs less than the MLP"] == "does not"
     assert found["ODE: O(2) errs less than the MLP"].startswith("undecided")
+
+
+def test_a_rollout_that_ran_away_errs_by_one():
+    truth = np.ones((2, 3, 12))
+    z = truth.copy()
+    z[0, 1:] = np.inf
+    z[1] *= 3.0  # |3 - 1| / (3 + 1)
+    # Logs: at most 1e-7 where equal, 0 where infinite, log 1/2 elsewhere.
+    expected = np.exp((np.log(1e-7) + 3 * np.log(0.5)) / 6)
+    assert spring_pendulum.rollout_error(z, truth) == pytest.approx(expected)
