@@ -107,13 +107,14 @@ class DenseEMLP(nnx.Module):
         return self.head(x)
 
 
-def to_dense(net: EMLP) -> DenseEMLP:
+def to_dense(net: nnx.Module) -> DenseEMLP:
     """The same function with plain weights: nothing of groups is left.
 
     Args:
         net: an EMLP, trained or not; the weights of a complex one are complex.
 
     Raises:
+        TypeError: ``net`` is no EMLP.
         ValueError: the tensor of a quadratic term would take more than a GiB (build it
             with ``bilinear=False``, or narrower).
 
@@ -127,6 +128,10 @@ def to_dense(net: EMLP) -> DenseEMLP:
     >>> bool(jnp.allclose(models.to_dense(net)(x), net(x), atol=1e-5))
     True
     """
+    if not isinstance(net, EMLP):
+        raise TypeError(
+            f"net must be an EMLP, as models.emlp returns, got {type(net).__name__}"
+        )
     blocks = []
     for block in net.blocks:
         tensor = None if block.bilinear is None else _tensor(block.bilinear)

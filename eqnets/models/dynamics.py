@@ -56,7 +56,7 @@ def integrate(
     Args:
         field: ``[B, n] -> [B, n]``.
         z0: the states at ``times[0]``, ``[B, n]``.
-        times: ``[T]``, increasing.
+        times: ``[T]``, increasing, or decreasing to go back.
         rtol: relative tolerance of a step.
         atol: absolute tolerance of a step.
         max_steps: how many steps may be taken.
@@ -68,6 +68,7 @@ def integrate(
 
     Raises:
         ImportError: diffrax is not installed.
+        ValueError: ``max_steps`` is not positive.
         RuntimeError: ``max_steps`` did not suffice.
 
     >>> import jax.numpy as jnp
@@ -77,6 +78,8 @@ def integrate(
     >>> path.shape, bool(jnp.allclose(path[0, 1], jnp.exp(-1.0), atol=1e-4))
     ((1, 2, 2), True)
     """
+    if max_steps < 1:
+        raise ValueError(f"max_steps must be at least 1, got {max_steps}")
     diffrax = extra_package("diffrax", "experiments")
     times = jnp.asarray(times)
     solution = diffrax.diffeqsolve(

@@ -70,6 +70,8 @@ def test_what_cannot_be_exported_says_so(monkeypatch):
     monkeypatch.setattr("eqnets.models.convert._TENSOR_BYTES", 10_000)
     with pytest.raises(ValueError, match="bilinear=False, or narrower"):
         models.to_dense(small_net(groups.SO(3)))
+    with pytest.raises(TypeError, match=r"net must be an EMLP.* got MLP"):
+        models.to_dense(models.mlp(3, 1, ch=4, rngs=nnx.Rngs(0)))
 
 
 def test_hamiltonian_field_is_equivariant_and_conserves():
@@ -110,6 +112,8 @@ def test_a_field_that_runs_away_is_an_error_unless_told_otherwise():
     z = models.integrate(field, z0, times, max_steps=64, throw=False)
     np.testing.assert_allclose(z[0, :2, 0], [1, 2], rtol=1e-4)
     assert not np.isfinite(z[0, 2, 0])
+    with pytest.raises(ValueError, match="max_steps must be at least 1, got 0"):
+        models.integrate(field, z0, times, max_steps=0)
 
 
 @pytest.mark.parametrize(
