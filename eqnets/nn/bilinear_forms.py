@@ -6,21 +6,28 @@ import jax
 from jax import Array
 
 from eqnets.nn.coupled_form import CoupledForm
-from eqnets.nn.linear_forms import LinearForm, Params, init, linear_form
+from eqnets.nn.linear_forms import (
+    LinearForm,
+    Params,
+    init,
+    linear_form,
+    shared_table,
+)
 from eqnets.reps import Rep
-from eqnets.reps.base import Sum, sum_of
-from eqnets.reps.isotypic import irrep_table
+from eqnets.reps.base import Scalar, Sum, sum_of
 
 
 class LiftedForm:
     """L(u (x) x) with an equivariant linear L: for groups that are not reductive.
 
-    u holds, of each kind of summand, one mixture of its copies.
+    u holds, of each kind of summand, one mixture of its copies; of scalars only where
+    ``invariants`` are to multiply the rest.
     """
 
-    def __init__(self, rep_in: Rep, rep_out: Rep):
+    def __init__(self, rep_in: Rep, rep_out: Rep, *, invariants: bool = True):
         terms = rep_in.terms if isinstance(rep_in, Sum) else ((1, rep_in),)
-        left = sum_of(list(dict.fromkeys(t for _, t in terms)))
+        kinds = dict.fromkeys(t for _, t in terms)
+        left = sum_of([t for t in kinds if invariants or t != Scalar(rep_in.groups)])
         self.mix: LinearForm = linear_form(rep_in, left)
         self.lift: LinearForm = linear_form(left * rep_in, rep_out)
 
@@ -46,9 +53,15 @@ def _under(params: Params, prefix: str) -> Params:
 
 
 @lru_cache(maxsize=64)
-def bilinear_form(rep_in: Rep, rep_out: Rep) -> CoupledForm | LiftedForm:
-    """The form for a pair of representations, solved once."""
-    table = irrep_table(rep_in, rep_out)
+def bilinear_form(
+    rep_in: Rep,
+    rep_out: Rep,
+    among: tuple[Rep, ...] | None = None,
+    *,
+    invariants: bool = True,
+) -> CoupledForm | LiftedForm:
+    """The form for a pair of representations, solved once; ``among`` as for linear."""
+    table, at = shared_table(rep_in, rep_out, among)
     if table is None:
-        return LiftedForm(rep_in, rep_out)
-    return CoupledForm(rep_in, rep_out, table)
+        return LiftedForm(rep_in, rep_out, invariants=invariants)
+    return CoupledForm(rep_in, rep_out, table, at, invariants=invariants)

@@ -18,6 +18,8 @@ from eqnets.reps.isotypic import IrrepTable
 
 Components = dict[int, Array]  # irrep number -> [m, d, B]
 
+_COPIES = 64  # more of them are one operation
+
 
 def split(table: IrrepTable, which: int, x: Array) -> Components:
     """The components ``[m, d, B]`` of columns ``[N, B]``."""
@@ -54,6 +56,21 @@ def join(table: IrrepTable, which: int, components: Components) -> Array:
     return v if _is_run(order) else v[np.argsort(order)]
 
 
+def complete(table: IrrepTable, which: int, v: Components, like: Array) -> Components:
+    """Components with zeros for the missing ones, all ``[m, d, B]`` as ``like``."""
+    return {
+        i: jnp.broadcast_to(
+            v.get(i, jnp.zeros((), like.dtype)), (m, table.dims[i], like.shape[-1])
+        )
+        for i, m in table.multiplicities(which).items()
+    }
+
+
+def added(v: Components, w: Components) -> Components:
+    """The sum of two vectors; a missing component is zero."""
+    return {i: v[i] + w[i] if i in v and i in w else v.get(i, w.get(i)) for i in v | w}
+
+
 def pieces(x: Array, sizes: list[int], axis: int) -> list[Array]:
     """Consecutive parts along an axis.
 
@@ -61,6 +78,18 @@ def pieces(x: Array, sizes: list[int], axis: int) -> list[Array]:
     of each slice would be an array of zeros as large as ``x``.
     """
     return list(jax.lax.split(x, sizes, axis)) if len(sizes) > 1 else [x]
+
+
+def repeated(x: Array, n: int, axis: int) -> Array:
+    """Copies of x along a new axis.
+
+    Copies, not a broadcast: their transpose is a sum of n slices, which XLA fuses with
+    what follows, where that of a broadcast is a reduction over a middle axis, for which
+    it has no fast code on CPU.
+    """
+    if n > _COPIES:
+        return jnp.repeat(jnp.expand_dims(x, axis), n, axis)
+    return jnp.concatenate([jnp.expand_dims(x, axis)] * n, axis)
 
 
 def constant(array: np.ndarray, like: Array) -> Array:

@@ -7,14 +7,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from eqnets.nn.components import Components, constant, join, pieces, split
-from eqnets.nn.linear_forms import Params, normals, value
+from eqnets.nn.components import Components, constant, join, pieces, repeated, split
+from eqnets.nn.linear_forms import Pair, Params, normals, value
 from eqnets.reps import Rep
 from eqnets.reps.isotypic import IrrepTable
 
-Pair = tuple[int, int]
-
 _SHARE = 0.25  # cost of the products, in units of a dense layer
+_UNROLLED = 32  # coordinates of an irrep that get an operation each
 
 
 class CoupledForm:
@@ -30,18 +29,29 @@ class CoupledForm:
     - for each unordered pair (a, b), mixtures u_j of a and v_j of b are multiplied one
       to one, and u_j (x) v_j is coupled into every other irrep c that it holds. There
       are as many j as keep the cost of all pairs below a quarter of a dense layer's.
+
+    The second is left out where ``invariants`` is false.
     """
 
-    def __init__(self, rep_in: Rep, rep_out: Rep, table: IrrepTable):
-        self.table, self.is_complex = table, rep_in.is_complex or rep_out.is_complex
+    def __init__(
+        self,
+        rep_in: Rep,
+        rep_out: Rep,
+        table: IrrepTable,
+        at: Pair,
+        *,
+        invariants: bool = True,
+    ):
+        self.table, self.at = table, at
+        self.is_complex = rep_in.is_complex or rep_out.is_complex
         self.n_in, self.n_out = rep_in.size, rep_out.size
-        self.before, self.after = table.multiplicities(0), table.multiplicities(1)
+        self.before, self.after = (table.multiplicities(which) for which in at)
         self.acting = sorted(i for i in self.before if i != table.trivial)
         self.inner = self._inner_products()
         self.pairs = self._pairs()
         self.few = {a: min(m, table.dims[a]) for a, m in self.before.items()}
         self.scaled = []
-        if table.trivial in self.before:
+        if invariants and table.trivial in self.before:
             self.scaled = [a for a in self.before if a in self.after]
         self.mixed = [*self.acting, *(a for a in self.scaled if a == table.trivial)]
         self.shapes = self._shapes()
@@ -108,10 +118,10 @@ class CoupledForm:
 
     def apply(self, params: Params, x: Array) -> Array:
         """B(x, x) of columns, ``[n_in, B] -> [n_out, B]``."""
-        out = self.couple(params, split(self.table, 0, x))
+        out = self.couple(params, split(self.table, self.at[0], x))
         if not out:
             return jnp.zeros((self.n_out, x.shape[-1]), x.dtype)
-        return join(self.table, 1, out)
+        return join(self.table, self.at[1], out)
 
     def couple(self, params: Params, components: Components) -> Components:
         """B on components ``[m, d, B]``."""
@@ -146,8 +156,7 @@ class CoupledForm:
         found: dict[int, list[Array]] = {}
         for (a, b), (j, maps) in self.pairs.items():
             u, v = next(mixed[a]), next(mixed[b])
-            outer = u.swapaxes(1, 2)[..., None] @ v.swapaxes(1, 2)[..., None, :]
-            outer = outer.reshape(j * u.shape[-1], -1).T
+            outer = _outer(u, v)
             flat = [
                 m.transpose(0, 3, 1, 2).reshape(-1, len(outer)) for m in maps.values()
             ]
@@ -165,8 +174,7 @@ class CoupledForm:
             u, v = few[a], components[b]
             for form in forms:
                 turned = constant(form.T, u) @ u
-                gram = _product(turned, v.swapaxes(0, 1))
-                products.append(gram.reshape(-1, gram.shape[-1]))
+                products.append(_gram(turned, v).reshape(-1, v.shape[-1]))
         stacked = jnp.concatenate(products)
         return (w[f"couple{self.table.trivial}"].T @ stacked)[:, None]
 
@@ -178,6 +186,26 @@ class CoupledForm:
             u = u.reshape(-1, *u.shape[2:])
         gates = jnp.einsum("sqk,sb->qkb", w[f"scale{a}"], invariants[:, 0])
         return _product(gates.swapaxes(0, 1), u)
+
+
+def _outer(u: Array, v: Array) -> Array:
+    """All products of coordinates, ``[j, p, B], [j, q, B] -> [p q, j B]``."""
+    d, v = u.shape[1], v.swapaxes(0, 1)
+    if d > _UNROLLED:
+        return (u.swapaxes(0, 1)[:, None] * v).reshape(d * len(v), -1)
+    parts = [repeated(x[:, 0], len(v), 0) * v for x in pieces(u, [1] * d, 1)]
+    return jnp.concatenate(parts).reshape(d * len(v), -1)
+
+
+def _gram(u: Array, v: Array) -> Array:
+    """All inner products, ``[q, d, B], [m, d, B] -> [q, m, B]``."""
+    d = u.shape[1]
+    if d > _UNROLLED:
+        return _product(u, v.swapaxes(0, 1))
+    pairs = zip(pieces(u, [1] * d, 1), pieces(v, [1] * d, 1), strict=True)
+    return sum(
+        repeated(x[:, 0], len(v), 1) * repeated(y[:, 0], len(u), 0) for x, y in pairs
+    )
 
 
 def _product(x: Array, y: Array) -> Array:

@@ -6,9 +6,10 @@ from flax import nnx
 from jax import Array
 from jaxtyping import Num
 
-from eqnets.nn.bilinear_forms import bilinear_form
-from eqnets.nn.components import as_columns, as_vectors
-from eqnets.nn.linear_forms import Gain, init, linear_form
+from eqnets.nn.bilinear_forms import LiftedForm, bilinear_form
+from eqnets.nn.components import Components, added, as_columns, as_vectors, split
+from eqnets.nn.coupled_form import CoupledForm
+from eqnets.nn.linear_forms import Gain, LinearForm, init, linear_form
 from eqnets.polyphase.phases import AnyArray
 from eqnets.reps import Rep
 from eqnets.reps.base import Scalar
@@ -42,10 +43,13 @@ class EquivariantLinear(nnx.Module):
         gain: the standard deviation of the outputs at initialisation, for inputs of
             unit variance (He's rule, block by block); a function of the dimension of an
             irrep gives each irrep its own.
+        among: representations of a network, those of this layer and Scalar among them,
+            that are split into the same irreps so that layers can hand on `components`.
         rngs: initialises the parameters.
 
     Raises:
         TypeError: an argument is not a representation.
+        ValueError: ``among`` lacks a representation of this layer.
         BasisError: the solver is over budget.
 
     >>> import jax.numpy as jnp
@@ -64,23 +68,33 @@ class EquivariantLinear(nnx.Module):
         *,
         bias: bool = True,
         gain: Gain = 1.0,
+        among: tuple[Rep, ...] | None = None,
         rngs: nnx.Rngs,
     ):
         check_rep(rep_in, "rep_in")
         check_rep(rep_out, "rep_out")
-        self.rep_in, self.rep_out = rep_in, rep_out
-        weights = init(linear_form(rep_in, rep_out), rngs.params(), gain=gain)
-        self.kernel = parameters(weights)
+        _check_among(among, rep_in, rep_out)
+        self.rep_in, self.rep_out, self.among = rep_in, rep_out, among
+        self.kernel = parameters(init(self.form, rngs.params(), gain=gain))
         if bias:
-            form = linear_form(_one(rep_out), rep_out)
-            self.bias = parameters(init(form, rngs.params(), gain=0.0))
+            weights = init(self._bias_form, rngs.params(), gain=0.0)
+            self.bias = parameters(weights)
         else:
             self.bias = None
 
     @property
+    def form(self) -> LinearForm:
+        """How W is made of the parameters."""
+        return linear_form(self.rep_in, self.rep_out, self.among)
+
+    @property
+    def _bias_form(self) -> LinearForm:
+        return linear_form(Scalar(self.rep_out.groups), self.rep_out, self.among)
+
+    @property
     def rank(self) -> int:
         """The dimension of the space of equivariant W."""
-        return linear_form(self.rep_in, self.rep_out).rank
+        return self.form.rank
 
     def __call__(self, x: Num[AnyArray, "..."]) -> Num[Array, "..."]:
         """``[..., rep_in.size] -> [..., rep_out.size]``.
@@ -93,12 +107,18 @@ class EquivariantLinear(nnx.Module):
 
     def columns(self, x: Num[AnyArray, "n b"]) -> Num[Array, "m b"]:
         """The same on columns, ``[rep_in.size, B] -> [rep_out.size, B]``."""
-        y = linear_form(self.rep_in, self.rep_out).apply(values(self.kernel), x)
+        y = self.form.apply(values(self.kernel), x)
         return y if self.bias is None else y + self._offset(y)
 
+    def components(self, v: Components, like: Array) -> Components:
+        """The same on isotypic components, in the precision of ``like``."""
+        out = self.form.mix(values(self.kernel), v)
+        if self.bias is None:
+            return out
+        return added(out, split(self.form.table, self.form.at[1], self._offset(like)))
+
     def _offset(self, like: Array) -> Array:
-        form = linear_form(_one(self.rep_out), self.rep_out)
-        return form.apply(values(self.bias), jnp.ones((1, 1), like.dtype))
+        return self._bias_form.apply(values(self.bias), jnp.ones((1, 1), like.dtype))
 
     def offset(self) -> np.ndarray:
         """B as a vector ``[rep_out.size]``; zeros where there is none."""
@@ -109,9 +129,9 @@ class EquivariantLinear(nnx.Module):
 
     def matrix(self) -> np.ndarray:
         """W as a dense matrix ``[rep_out.size, rep_in.size]``."""
-        form = linear_form(self.rep_in, self.rep_out)
-        like = jnp.zeros((), jnp.complex64 if form.is_complex else jnp.float32)
-        return np.asarray(form.matrix(values(self.kernel), like))
+        kind = jnp.complex64 if self.form.is_complex else jnp.float32
+        like = jnp.zeros((), kind)
+        return np.asarray(self.form.matrix(values(self.kernel), like))
 
 
 class EquivariantBilinear(nnx.Module):
@@ -129,10 +149,17 @@ class EquivariantBilinear(nnx.Module):
         rep_out: the representation of the output.
         gain: the standard deviation of the outputs at initialisation, for inputs of
             unit variance.
+        scale: outputs are multiplied by it, and weights start larger by as much: Adam,
+            whose steps have one size, then learns them more slowly.
+        invariants: whether invariants multiply each other and all other irreps; gates
+            do so, too, at a lower cost.
+        among: as for `EquivariantLinear`.
         rngs: initialises the parameters.
 
     Raises:
         TypeError: an argument is not a representation.
+        ValueError: ``scale`` is not positive, or ``among`` lacks a representation of
+            this layer.
         BasisError: the solver is over budget.
 
     >>> import jax.numpy as jnp
@@ -144,12 +171,32 @@ class EquivariantBilinear(nnx.Module):
     (5, 3)
     """
 
-    def __init__(self, rep_in: Rep, rep_out: Rep, *, gain: float = 0.1, rngs: nnx.Rngs):
+    def __init__(
+        self,
+        rep_in: Rep,
+        rep_out: Rep,
+        *,
+        gain: float = 0.1,
+        scale: float = 1.0,
+        invariants: bool = True,
+        among: tuple[Rep, ...] | None = None,
+        rngs: nnx.Rngs,
+    ):
         check_rep(rep_in, "rep_in")
         check_rep(rep_out, "rep_out")
+        _check_among(among, rep_in, rep_out)
+        if not 0 < scale < float("inf"):
+            raise ValueError(f"scale must be a positive number, got {scale}")
         self.rep_in, self.rep_out = rep_in, rep_out
-        form = bilinear_form(rep_in, rep_out)
-        self.kernel = parameters(form.init(rngs.params(), gain))
+        self.invariants, self.scale, self.among = invariants, scale, among
+        self.kernel = parameters(self.form.init(rngs.params(), gain / scale))
+
+    @property
+    def form(self) -> CoupledForm | LiftedForm:
+        """How B is made of the parameters."""
+        return bilinear_form(
+            self.rep_in, self.rep_out, self.among, invariants=self.invariants
+        )
 
     def __call__(self, x: Num[AnyArray, "..."]) -> Num[Array, "..."]:
         """``[..., rep_in.size] -> [..., rep_out.size]``, quadratic in ``x``.
@@ -162,7 +209,12 @@ class EquivariantBilinear(nnx.Module):
 
     def columns(self, x: Num[AnyArray, "n b"]) -> Num[Array, "m b"]:
         """The same on columns, ``[rep_in.size, B] -> [rep_out.size, B]``."""
-        return bilinear_form(self.rep_in, self.rep_out).apply(values(self.kernel), x)
+        return self.scale * self.form.apply(values(self.kernel), x)
+
+    def components(self, v: Components) -> Components:
+        """The same on isotypic components."""
+        out = self.form.couple(values(self.kernel), v)
+        return {i: self.scale * part for i, part in out.items()}
 
 
 def parameters(arrays: dict[str, Array]) -> nnx.Pytree:
@@ -183,6 +235,18 @@ def check_rep(rep: object, name: str) -> None:
         )
 
 
+def _check_among(among, rep_in, rep_out):
+    one = Scalar(rep_out.groups)
+    missing = [
+        r for r in (one, rep_in, rep_out) if among is not None and r not in among
+    ]
+    if missing:
+        raise ValueError(
+            f"among must hold the representations of this layer and scalars, it lacks "
+            f"{', '.join(map(str, missing))}: pass all those of the network, or None"
+        )
+
+
 def vectors(x: AnyArray, rep: Rep) -> Array:
     """Vectors of a representation, in floating point."""
     x = jnp.asarray(x)
@@ -192,7 +256,3 @@ def vectors(x: AnyArray, rep: Rep) -> Array:
         )
     dtype = jnp.result_type(x.dtype, jnp.complex64 if rep.is_complex else x.dtype)
     return x.astype(jnp.result_type(dtype, jnp.bfloat16))
-
-
-def _one(rep: Rep) -> Rep:
-    return Scalar(rep.groups)

@@ -24,6 +24,7 @@ from eqnets.reps.factored import DirectSumBasis
 from eqnets.reps.isotypic import IrrepTable, irrep_table
 
 Params = dict[str, Array]
+Pair = tuple[int, int]
 Gain = float | Callable[[int], float]
 
 _ORBIT_ENTRIES = 2**26  # matrix entries that the orbit form will number
@@ -124,10 +125,11 @@ class IrrepForm(LinearForm):
 
     kind = "irreps"
 
-    def __init__(self, rep_in: Rep, rep_out: Rep, table: IrrepTable):
-        self.table, self.is_complex = table, rep_in.is_complex or rep_out.is_complex
+    def __init__(self, rep_in: Rep, rep_out: Rep, table: IrrepTable, at: Pair):
+        self.table, self.at = table, at
+        self.is_complex = rep_in.is_complex or rep_out.is_complex
         self.n_in, self.n_out = rep_in.size, rep_out.size
-        before, after = table.multiplicities(0), table.multiplicities(1)
+        before, after = (table.multiplicities(which) for which in at)
         self.both = [i for i in before if i in after]
         self.shapes, self.scales, self.dims = {}, {}, {}
         for i in self.both:
@@ -141,7 +143,8 @@ class IrrepForm(LinearForm):
         """Split into irreps, mix the copies, put together."""
         if not self.both:
             return jnp.zeros((self.n_out, x.shape[-1]), x.dtype)
-        return join(self.table, 1, self.mix(params, split(self.table, 0, x)))
+        into, out = self.at
+        return join(self.table, out, self.mix(params, split(self.table, into, x)))
 
     def mix(self, params: Params, components: Components) -> Components:
         """The map on components ``[m, d, B]``."""
@@ -159,8 +162,8 @@ class IrrepForm(LinearForm):
     def fit(self, matrix: np.ndarray) -> dict[str, np.ndarray]:
         """Traces of the blocks of the matrix in the irreps."""
         columns = np.asarray(matrix).T  # [n_in, n_out]: x @ columns
-        synthesis = _block_matrices(self.table, 0, self.n_in)
-        analysis = _block_matrices(self.table, 1, self.n_out)
+        synthesis = _block_matrices(self.table, self.at[0], self.n_in)
+        analysis = _block_matrices(self.table, self.at[1], self.n_out)
         out = {}
         for i in self.both:
             into, away = synthesis[i][1], analysis[i][0]
@@ -287,11 +290,19 @@ class BasisForm(LinearForm):
 
 
 @lru_cache(maxsize=128)
-def linear_form(rep_in: Rep, rep_out: Rep) -> LinearForm:
+def linear_form(
+    rep_in: Rep, rep_out: Rep, among: tuple[Rep, ...] | None = None
+) -> LinearForm:
     """The form for a pair of representations, solved once.
 
     Orbits where every generator permutes coordinates (up to weights), irreps where the
     representations decompose, else a typed basis.
+
+    Args:
+        rep_in: the representation of the input.
+        rep_out: the representation of the output.
+        among: representations, these two among them, to be split into the same irreps:
+            the components that one map gives are then those that another takes.
 
     Raises:
         BasisError: the solver is over budget.
@@ -302,11 +313,20 @@ def linear_form(rep_in: Rep, rep_out: Rep) -> LinearForm:
         parts = _parts(basis)
         if all(isinstance(b, LabelBasis) for b, _ in parts):
             return OrbitForm(rep_in, rep_out, parts)
-    table = irrep_table(rep_in, rep_out)
+    table, at = shared_table(rep_in, rep_out, among)
     if table is not None:
-        return IrrepForm(rep_in, rep_out, table)
+        return IrrepForm(rep_in, rep_out, table, at)
     basis = equivariant_basis(rep_in >> rep_out)
     return BasisForm(rep_in, rep_out, basis, _parts(basis))
+
+
+def shared_table(
+    rep_in: Rep, rep_out: Rep, among: tuple[Rep, ...] | None
+) -> tuple[IrrepTable | None, Pair]:
+    """The irreps of two representations or more, and which of them the two are."""
+    if among is None:
+        return irrep_table(rep_in, rep_out), (0, 1)
+    return irrep_table(*among), (among.index(rep_in), among.index(rep_out))
 
 
 def is_monomial(rep: Rep) -> bool:

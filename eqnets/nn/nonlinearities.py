@@ -21,6 +21,7 @@ from eqnets.nn.equivariant import (
     check_rep,
     vectors,
 )
+from eqnets.nn.irrep_gates import IrrepGates, irrep_gates
 from eqnets.reps import Rep
 from eqnets.reps.base import Scalar, Sum, multiple_of, sum_of
 from eqnets.reps.blocks import blocks
@@ -103,6 +104,15 @@ class GatedNonlinearity(nnx.Module):
                 tensors = v.reshape(m, term.size, -1) * scale[:, None]
                 out.append(tensors.reshape(v.shape))
         return jnp.concatenate(out)
+
+    def in_irreps(self, among: tuple[Rep, ...]) -> IrrepGates | None:
+        """The same on isotypic components, or None where it acts on coordinates.
+
+        Args:
+            among: the representations of the table, ``rep_in`` and ``rep`` among them.
+        """
+        which = among.index(self.rep_in), among.index(self.rep)
+        return irrep_gates(among, which, tuple(self.gate_places().tolist()))
 
     def gate_places(self) -> np.ndarray:
         """For each coordinate of the output, the one of the input that gates it."""
