@@ -80,6 +80,15 @@ def pieces(x: Array, sizes: list[int], axis: int) -> list[Array]:
     return list(jax.lax.split(x, sizes, axis)) if len(sizes) > 1 else [x]
 
 
+def mixed(w: Array, v: Array) -> Array:
+    """Copies mixed by a matrix, ``[m, k], [m, d, B] -> [k, d, B]``.
+
+    A product of two matrices, whose derivative XLA turns into two more; of the same as
+    an einsum over three axes it makes transposed copies of the whole batch.
+    """
+    return (w.T @ v.reshape(len(v), -1)).reshape(w.shape[1], *v.shape[1:])
+
+
 def repeated(x: Array, n: int, axis: int) -> Array:
     """Copies of x along a new axis.
 

@@ -7,7 +7,15 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from eqnets.nn.components import Components, constant, join, pieces, repeated, split
+from eqnets.nn.components import (
+    Components,
+    constant,
+    join,
+    mixed,
+    pieces,
+    repeated,
+    split,
+)
 from eqnets.nn.linear_forms import Pair, Params, normals, value
 from eqnets.reps import Rep
 from eqnets.reps.isotypic import IrrepTable
@@ -127,11 +135,11 @@ class CoupledForm:
         """B on components ``[m, d, B]``."""
         like = next(iter(components.values()))
         w = {name: value(p, like, self.is_complex) for name, p in params.items()}
-        few, mixed = self._mixtures(components, w)
+        few, mixtures = self._mixtures(components, w)
         out: Components = {}
-        for c, products in self._products(mixed).items():
+        for c, products in self._products(mixtures).items():
             stacked = jnp.concatenate(products, axis=0)
-            out[c] = jnp.einsum("pk,pdb->kdb", w[f"couple{c}"], stacked)
+            out[c] = mixed(w[f"couple{c}"], stacked)
         if self.inner:
             out[self.table.trivial] = self._invariants(few, components, w)
         for a in self.scaled:
@@ -141,21 +149,21 @@ class CoupledForm:
 
     def _mixtures(self, components: Components, w):
         """For each irrep the d_a mixtures, and those of each pair that it is in."""
-        few, mixed = {}, {}
+        few, rest = {}, {}
         for a in self.mixed:
-            v = jnp.einsum("mq,mdb->qdb", w[f"mix{a}"], components[a])
+            v = mixed(w[f"mix{a}"], components[a])
             sizes = [self.few[a]]
             for (p, q), (j, _) in self.pairs.items():
                 sizes += [j] * ((p == a) + (q == a))
             few[a], *others = pieces(v, sizes, 0)
-            mixed[a] = iter(others)
-        return few, mixed
+            rest[a] = iter(others)
+        return few, rest
 
-    def _products(self, mixed: dict[int, Iterator[Array]]) -> dict[int, list[Array]]:
+    def _products(self, mixtures: dict[int, Iterator[Array]]) -> dict[int, list[Array]]:
         """All coupled products ``[count, d_c, B]`` that end in each c."""
         found: dict[int, list[Array]] = {}
         for (a, b), (j, maps) in self.pairs.items():
-            u, v = next(mixed[a]), next(mixed[b])
+            u, v = next(mixtures[a]), next(mixtures[b])
             outer = _outer(u, v)
             flat = [
                 m.transpose(0, 3, 1, 2).reshape(-1, len(outer)) for m in maps.values()
@@ -173,7 +181,7 @@ class CoupledForm:
         for (a, b), forms in self.inner.items():
             u, v = few[a], components[b]
             for form in forms:
-                turned = constant(form.T, u) @ u
+                turned = _turned(form, u)
                 products.append(_gram(turned, v).reshape(-1, v.shape[-1]))
         stacked = jnp.concatenate(products)
         return (w[f"couple{self.table.trivial}"].T @ stacked)[:, None]
@@ -188,12 +196,20 @@ class CoupledForm:
         return _product(gates.swapaxes(0, 1), u)
 
 
+def _turned(form: np.ndarray, u: Array) -> Array:
+    """form^T u for each copy: by a number where the form is a multiple of 1."""
+    corner = form[:1, :1]
+    if np.allclose(form, corner * np.eye(*form.shape), rtol=0, atol=1e-14):
+        return constant(corner, u) * u
+    return constant(form.T, u) @ u
+
+
 def _outer(u: Array, v: Array) -> Array:
     """All products of coordinates, ``[j, p, B], [j, q, B] -> [p q, j B]``."""
     d, v = u.shape[1], v.swapaxes(0, 1)
     if d > _UNROLLED:
         return (u.swapaxes(0, 1)[:, None] * v).reshape(d * len(v), -1)
-    parts = [repeated(x[:, 0], len(v), 0) * v for x in pieces(u, [1] * d, 1)]
+    parts = [repeated(x.squeeze(1), len(v), 0) * v for x in pieces(u, [1] * d, 1)]
     return jnp.concatenate(parts).reshape(d * len(v), -1)
 
 
@@ -204,7 +220,8 @@ def _gram(u: Array, v: Array) -> Array:
         return _product(u, v.swapaxes(0, 1))
     pairs = zip(pieces(u, [1] * d, 1), pieces(v, [1] * d, 1), strict=True)
     return sum(
-        repeated(x[:, 0], len(v), 1) * repeated(y[:, 0], len(u), 0) for x, y in pairs
+        repeated(x.squeeze(1), len(v), 1) * repeated(y.squeeze(1), len(u), 0)
+        for x, y in pairs
     )
 
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from eqnets.nn.components import Components, constant
+from eqnets.nn.components import Components, constant, pieces, repeated
 from eqnets.reps import Rep
 from eqnets.reps.isotypic import IrrepTable, Summand, irrep_table
 
@@ -35,15 +35,17 @@ class IrrepGates:
         """Components ``[m, d, B]`` times the sigmoids of their gates."""
         gates = jax.nn.sigmoid(v[self.trivial][:, 0].real)
         return {
-            i: _taken(v[i], rows) * self._spread(gates, self.gates[i])[:, None]
+            i: _taken(v[i], rows) * self._spread(gates, i, v[i].shape[1])
             for i, rows in self.rows.items()
         }
 
-    def _spread(self, gates: Array, at: np.ndarray) -> Array:
-        if len(_runs(at)) <= _RUNS:
-            return _taken(gates, at)
+    def _spread(self, gates: Array, irrep: int, d: int) -> Array:
+        """The gates of the copies of an irrep, ``[m, d, B]``."""
+        at = self.gates[irrep]
+        if _is_few_runs(at):
+            return repeated(_taken(gates, at), d, 1)
         # A product with ones and zeros: the transpose of a gather is a slow scatter.
-        return constant(np.eye(self.count)[at], gates) @ gates
+        return repeated(constant(np.eye(self.count)[at], gates) @ gates, d, 1)
 
 
 @lru_cache(maxsize=64)
@@ -111,12 +113,19 @@ def _is_scalar(s: Summand) -> bool:
 
 
 def _taken(x: Array, rows: np.ndarray) -> Array:
-    """Rows of x, as slices where they are few runs."""
-    runs = _runs(rows)
-    if len(runs) > _RUNS:
+    """Rows of x, in one split where they are few runs."""
+    if not _is_few_runs(rows):
         return x[rows]
-    parts = [jax.lax.slice_in_dim(x, run[0], run[-1] + 1) for run in runs]
-    return parts[0] if len(parts) == 1 else jnp.concatenate(parts)
+    runs = _runs(rows)
+    ends = np.unique([0, len(x), *(e for run in runs for e in (run[0], run[-1] + 1))])
+    wanted = set(rows.tolist())
+    parts = zip(ends, pieces(x, np.diff(ends).tolist(), 0), strict=False)
+    kept = [part for start, part in parts if int(start) in wanted]
+    return kept[0] if len(kept) == 1 else jnp.concatenate(kept)
+
+
+def _is_few_runs(rows: np.ndarray) -> bool:
+    return len(_runs(rows)) <= _RUNS and bool((np.diff(rows) > 0).all())
 
 
 def _runs(rows: np.ndarray) -> list[np.ndarray]:

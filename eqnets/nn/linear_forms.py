@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from eqnets.nn.components import Components, constant, join, split
+from eqnets.nn.components import Components, constant, join, mixed, split
 from eqnets.reps import Basis, Rep, equivariant_basis
 from eqnets.reps.basis import LabelBasis
 from eqnets.reps.blocks import blocks
@@ -154,10 +154,10 @@ class IrrepForm(LinearForm):
         w = value(params[f"irrep{i}"], v, self.is_complex)
         endo = self.table.endos[i]
         if len(endo) == 1:
-            return jnp.einsum("mk,mdb->kdb", w[:, 0], v)
+            return mixed(w[:, 0], v)
         # A real irrep of complex or quaternionic type has more than one intertwiner.
         turned = jnp.einsum("mdb,efd->mefb", v, constant(endo, v))
-        return jnp.einsum("mek,mefb->kfb", w, turned)
+        return mixed(w.reshape(-1, w.shape[-1]), turned.reshape(-1, *v.shape[1:]))
 
     def fit(self, matrix: np.ndarray) -> dict[str, np.ndarray]:
         """Traces of the blocks of the matrix in the irreps."""
