@@ -6,7 +6,7 @@
 EMLP by group, MLP, and MLP trained with augmentation, on three tasks; width 384, three
 layers, Adam at 3e-3, batch 500, min(900000 / n, 1000) epochs, the epoch chosen by the
 error on 1000 validation examples, 3 seeds, 5000 test examples. The default size takes
-about 70 processor minutes. Finished runs are kept in the results file, not repeated.
+about 75 processor minutes. Finished runs are kept in the results file, not repeated.
 The initial weights of EMLPs (`eqnets.models.emlp`) and the constants of Inertia were
 chosen with 100 and 300 examples of the three tasks by validation errors of seeds 10 to
 14; nothing of the baselines was.

@@ -16,6 +16,9 @@ from eqnets.reps import Rep
 class MLP(nnx.Module):
     """Dense layers with x sigmoid(x) between them; see `mlp`.
 
+    Weights start by Glorot's rule: the first layer, whose output is the wider side,
+    starts small, which fits few examples far better than He's or LeCun's rule.
+
     Args:
         sizes: of the input, of each hidden layer and of the output.
         rngs: initialises the parameters.
@@ -28,8 +31,10 @@ class MLP(nnx.Module):
     """
 
     def __init__(self, sizes: Sequence[int], *, rngs: nnx.Rngs):
+        init = nnx.initializers.glorot_normal()
         self.layers = nnx.List(
-            nnx.Linear(a, b, rngs=rngs) for a, b in itertools.pairwise(sizes)
+            nnx.Linear(a, b, kernel_init=init, rngs=rngs)
+            for a, b in itertools.pairwise(sizes)
         )
 
     def __call__(
