@@ -121,7 +121,7 @@ def main():
     """Run each, print and save the records and the ratios."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--peer", help="a virtual environment with emlp 1.0.3")
-    parser.add_argument("--rounds", type=int, default=11)
+    parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--out", type=Path, default="benchmarks/results/emlp.json")
     options = parser.parse_args()
     result = {"command": "python -m benchmarks.emlp --peer .venv-emlp"}

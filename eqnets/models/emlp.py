@@ -38,7 +38,7 @@ Width = int | Rep | Sequence[int | Rep]
 Linear = Callable[..., EquivariantLinear | ResidualPathwayLinear]
 
 # Chosen by validation errors, close to the reference code: tensors start the smaller,
-# the more coordinates they have; products start large and are learned slowly.
+# the more coordinates they have, and products are learned slowly.
 _INVARIANTS = 0.66
 _TENSORS = 2.0
 _PRODUCTS = 0.5

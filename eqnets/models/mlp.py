@@ -17,7 +17,7 @@ class MLP(nnx.Module):
     """Dense layers with x sigmoid(x) between them; see `mlp`.
 
     Weights start by Glorot's rule: the first layer, whose output is the wider side,
-    starts small, which fits few examples far better than He's or LeCun's rule.
+    starts small, which fits few examples better than LeCun's rule does.
 
     Args:
         sizes: of the input, of each hidden layer and of the output.
