@@ -11,7 +11,6 @@ from flax import nnx
 
 from eqnets import models
 
-POOL = 4096  # group elements that a run with augmentation draws from
 LOOKS = 100  # how often the validation error is measured
 
 
@@ -41,7 +40,8 @@ def train(
         batch: the size of a minibatch, at most N.
         rate: the learning rate, constant.
         penalty: a function of the model added to the loss.
-        augment: (group, rep_in, rep_out) to train on transformed examples.
+        augment: (elements, rep_in, rep_out) to train on transformed examples, each by
+            one of the elements ``[K, d, d]``.
     """
     graph, params, rest = nnx.split(model, nnx.Param, ...)
     optimiser = optax.adam(rate)
@@ -51,14 +51,11 @@ def train(
     error = jax.jit(partial(_error, graph))
     x, y = jnp.asarray(x, jnp.float32), jnp.asarray(y, jnp.float32)
     rng = np.random.default_rng(seed)
-    pool = None
-    if augment:
-        pool = models.group_samples(augment[0], jax.random.key(seed), POOL)
-        pool = jnp.asarray(pool, jnp.float32)
+    pool = jnp.asarray(augment[0], jnp.float32) if augment else None
     best, chosen = np.inf, None
     rows_of = minibatches(rng, len(x), min(batch, len(x)), steps)
     for count, rows in enumerate(rows_of, 1):
-        g = None if pool is None else pool[rng.integers(POOL, size=len(rows))]
+        g = None if pool is None else pool[rng.integers(len(pool), size=len(rows))]
         params, state = step(params, rest, state, x[rows], y[rows], g)
         if validation and (count % max(steps // LOOKS, 1) == 0 or count == steps):
             found = float(error(params, rest, *validation))

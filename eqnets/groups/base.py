@@ -1,6 +1,7 @@
 """Matrix groups by their generators: the one class every other file builds on."""
 
 import hashlib
+from collections.abc import Sequence
 from functools import cached_property
 
 import jax
@@ -195,7 +196,9 @@ class MatrixGroup:
         outside = brackets - brackets @ np.linalg.pinv(flat) @ flat
         return bool(np.abs(outside).max() <= 1e-9 * max(1.0, np.abs(brackets).max()))
 
-    def sample(self, key: jax.Array) -> Num[np.ndarray, "d d"]:
+    def sample(
+        self, key: jax.Array, *, scale: float | Sequence[float] | np.ndarray = 1.0
+    ) -> Num[np.ndarray, "d d"]:
         """A random element: a bounded word in the generators times an exponential.
 
         The law is not Haar; every element is an exact product of generators, and words
@@ -203,16 +206,30 @@ class MatrixGroup:
 
         Args:
             key: a JAX random key.
+            scale: standard deviation of the coefficients of the Lie algebra's elements,
+                each divided by its spectral norm: one for all, or one for each. Less
+                than 1 keeps boosts and other unbounded directions small.
 
         Returns:
             A matrix ``[d, d]`` in double precision.
+
+        Raises:
+            ValueError: ``scale`` is negative or not finite, or of another length.
         """
+        scale = np.asarray(scale, float)
+        if scale.shape not in ((), (len(self._lie),)):
+            raise ValueError(
+                f"scale must be a number or one for each of the {len(self._lie)} "
+                f"elements of the Lie algebra of {self}, got shape {scale.shape}"
+            )
+        if not (np.isfinite(scale).all() and (scale >= 0).all()):
+            raise ValueError(f"scale must be finite and not negative, got {scale}")
         rng = rng_from_key(key)
         g = self._sample_word(rng)
         if len(self._lie):
             norms = np.linalg.norm(self._lie, axis=(1, 2), ord=2)
             z = rng.standard_normal(len(norms)) / np.where(norms > 0, norms, 1.0)
-            g = expm(np.tensordot(z, self._lie, 1)) @ g
+            g = expm(np.tensordot(scale * z, self._lie, 1)) @ g
         return g
 
     def _sample_word(self, rng):

@@ -1,6 +1,6 @@
 """Training of any network on examples that a group transforms."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +14,11 @@ from eqnets.reps import Rep
 
 
 def group_samples(
-    group: MatrixGroup, key: Array, count: int
+    group: MatrixGroup,
+    key: Array,
+    count: int,
+    *,
+    scale: float | Sequence[float] | np.ndarray = 1.0,
 ) -> Num[np.ndarray, "count d d"]:
     """Random elements ``[count, d, d]`` by `MatrixGroup.sample`, drawn on the host.
 
@@ -22,6 +26,10 @@ def group_samples(
         group: to draw from.
         key: a JAX random key.
         count: how many.
+        scale: of the exponentials, as for `MatrixGroup.sample`.
+
+    Raises:
+        ValueError: ``scale`` is negative or not finite, or of another length.
 
     >>> import jax
     >>> import numpy as np
@@ -30,7 +38,9 @@ def group_samples(
     >>> g.shape, bool(np.allclose(g @ g.swapaxes(1, 2), np.eye(3)))  # rotations
     ((5, 3, 3), True)
     """
-    return np.stack([group.sample(k) for k in jax.random.split(key, count)])
+    return np.stack(
+        [group.sample(k, scale=scale) for k in jax.random.split(key, count)]
+    )
 
 
 def augmented(

@@ -201,3 +201,26 @@ def test_wreath_product_of_a_lie_group():
 def test_bad_input_is_refused_with_the_mend(make, error, says):
     with pytest.raises(error, match=says):
         make()
+
+
+def test_scale_of_samples_is_that_of_the_exponents():
+    G = groups.lorentz()
+    np.testing.assert_array_equal(G.sample(KEY), G.sample(KEY, scale=np.ones(6)))
+    boosts = (G.lie_algebra == G.lie_algebra.swapaxes(1, 2)).all((1, 2))
+    for key in jax.random.split(KEY, 5):
+        turned = G.sample(key, scale=np.where(boosts, 0.0, 1.0))
+        np.testing.assert_allclose(turned.T @ turned, np.eye(4), atol=1e-12)
+        assert not np.allclose(turned, np.round(turned))  # rotations remain
+        still = G.sample(key, scale=0.0)
+        np.testing.assert_array_equal(still, np.diag(np.diag(still)))  # reversals
+    far, near = (
+        np.mean([G.sample(k, scale=s)[0, 0] ** 2 for k in jax.random.split(KEY, 50)])
+        for s in (1.0, 0.1)
+    )
+    assert 1 < near < 1.1 < far
+
+
+@pytest.mark.parametrize("scale", [-1.0, np.nan, [1.0, 2.0], np.ones((6, 1))])
+def test_a_scale_that_fits_no_lie_algebra_is_refused(scale):
+    with pytest.raises(ValueError, match="scale must be"):
+        groups.lorentz().sample(KEY, scale=scale)
