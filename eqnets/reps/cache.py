@@ -12,7 +12,7 @@ import numpy as np
 from eqnets.reps.basis import Basis, DenseBasis, LabelBasis, SparseBasis
 from eqnets.reps.factored import FactoredBasis, Isotypic
 
-_VERSION = 1
+_VERSION = 2
 _LIMIT = 2**28  # bytes of arrays kept in memory
 
 

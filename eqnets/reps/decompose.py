@@ -9,10 +9,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from eqnets.reps.canonical import canonical_basis
 from eqnets.reps.commutant import random_intertwiner
 from eqnets.reps.family import Family
 
 _SAME = 1e-14  # entries of generators that are the same matrices
+_INDEPENDENT = 1e-6  # norm of what a random intertwiner adds to those before
 _CLUSTER = 1e-6  # eigenvalues closer than this (relative) are one cluster
 
 
@@ -174,17 +176,20 @@ class Decomposer:
         one = np.eye(irrep.d, dtype=irrep.gens.dtype) / np.sqrt(irrep.d)
         if np.iscomplexobj(one) or irrep.d == 1:
             return one[None]
-        skews = [
-            random_intertwiner(irrep.gens, irrep.gens, self.rng, part=-1)
-            for _ in range(4)
-        ]
-        if any(x is None for x in skews):
-            raise NotDecomposed("conjugate gradients did not settle on the type")
-        _, s, vh = np.linalg.svd(np.stack(skews).reshape(4, -1), full_matrices=False)
-        kept = vh[s > 1e-6]
-        if len(kept) not in (0, 1, 3):
+        found = one.reshape(1, -1)
+        for _ in range(4):
+            x = random_intertwiner(irrep.gens, irrep.gens, self.rng, part=-1)
+            if x is None:
+                raise NotDecomposed("conjugate gradients did not settle on the type")
+            x = x.ravel()
+            for _ in range(2):  # twice is enough for orthogonality to rounding
+                x = x - (found @ x) @ found
+            size = np.linalg.norm(x)
+            if size > _INDEPENDENT:
+                found = np.concatenate([found, x[None] / size])
+        if len(found) not in (1, 2, 4):
             raise NotDecomposed("an irrep of no real type: it is not irreducible")
-        return np.concatenate([one[None], kept.reshape(-1, irrep.d, irrep.d)])
+        return found.reshape(-1, irrep.d, irrep.d)
 
 
 def family_product(a, b, lie):
@@ -203,8 +208,8 @@ def _restricted(gens, space):
 
 
 def _eigenspaces(x):
-    """Orthonormal bases of the eigenspaces of a Hermitian matrix."""
+    """Canonical bases of the eigenspaces of a Hermitian matrix."""
     values, vectors = np.linalg.eigh((x + x.conj().T) / 2)
     width = max(np.abs(values).max(), 1e-300)
     cuts = np.flatnonzero(np.diff(values) > _CLUSTER * width) + 1
-    return np.split(vectors, cuts, axis=1)
+    return [canonical_basis(v) for v in np.split(vectors, cuts, axis=1)]

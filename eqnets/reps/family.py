@@ -95,7 +95,7 @@ def unitarising(atom: Images, *, max_bytes: int) -> np.ndarray | None:
     The invariant forms H (rho(g)^H H rho(g) = H) are a null space of size n^2. The
     average of g^H g over the group is the projection of 1 on them along the range, so
     it follows from them and from the invariant forms of the dual, without a sum over
-    the group. It is positive where the group is compact, and H = S^H S.
+    the group. It is positive where the group is compact, and S = H^(1/2).
     """
     plain = Images(atom.size, atom.lie, atom.discrete, None)
     dual = plain.dual
@@ -114,7 +114,8 @@ def unitarising(atom: Images, *, max_bytes: int) -> np.ndarray | None:
     values, vectors = np.linalg.eigh(h)
     if values[0] <= 1e-8 * values[-1]:
         return None
-    return (np.sqrt(values)[:, None] * vectors.conj().T).astype(h.dtype)
+    # The symmetric root: there is one, while eigenvectors are as they come.
+    return ((vectors * np.sqrt(values)) @ vectors.conj().T).astype(h.dtype)
 
 
 def _conj(images: Images) -> Images:

@@ -9,6 +9,7 @@ from eqnets.groups import MatrixGroup
 from eqnets.groups.checks import count
 from eqnets.reps.atoms import T, as_group, from_rho, scalar, vector
 from eqnets.reps.base import ArrayLike, Atom, Rep
+from eqnets.reps.canonical import canonical_basis
 from eqnets.reps.decompose import Decomposer, NotDecomposed
 from eqnets.reps.family import make_family
 from eqnets.reps.images import Images
@@ -178,7 +179,7 @@ def harmonic(G: MatrixGroup, degree: int) -> Rep:
     trace = np.einsum("iiks->ks", full.reshape(n, n, n ** (degree - 2), -1))
     _, s, vh = np.linalg.svd(trace)
     null = vh[np.sum(s > 1e-10) :].T
-    return _Sub(T(G, degree), full @ null, f"H{degree}")
+    return _Sub(T(G, degree), full @ canonical_basis(null), f"H{degree}")
 
 
 def frequency(G: MatrixGroup, k: int) -> Rep:

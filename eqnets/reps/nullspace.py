@@ -13,6 +13,7 @@ from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
 from eqnets.reps.basis import Basis, DenseBasis, SparseBasis
+from eqnets.reps.canonical import canonical_basis
 from eqnets.reps.errors import BasisError
 from eqnets.reps.problem import Problem
 from eqnets.reps.shift_invert import null_by_shift_invert
@@ -137,7 +138,7 @@ def _component_null(c, normal, members, scale):
     values = values / scale
     unclear = (values > _NULL) & (values < _CLEAR)
     if not unclear.any():
-        return vectors[:, values <= _NULL]
+        return canonical_basis(vectors[:, values <= _NULL])
     return _null_by_svd(c[:, members], np.sqrt(scale))
 
 
@@ -157,7 +158,7 @@ def _null_by_svd(c, scale):
             "digits or nearly degenerate; give generators in double precision, or "
             "rescale the coordinates of the representation"
         )
-    return vh[s <= _SINGULAR_NULL].conj().T
+    return canonical_basis(vh[s <= _SINGULAR_NULL].conj().T)
 
 
 def _assemble(rows, blocks, size, dtype):

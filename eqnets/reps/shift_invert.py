@@ -7,6 +7,7 @@ import numpy as np
 from scipy.sparse import identity
 from scipy.sparse.linalg import splu
 
+from eqnets.reps.canonical import canonical_basis
 from eqnets.reps.errors import BasisError
 
 _SHIFT = 1e-9  # relative to the largest eigenvalue
@@ -48,4 +49,4 @@ def null_by_shift_invert(normal, scale: float, *, block: int = 32) -> np.ndarray
             "or the tensor is too large for this group; use a smaller tensor power or "
             "coordinates in which the generators are better scaled"
         )
-    return x @ rotation[:, null]
+    return canonical_basis(x @ rotation[:, null])
