@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 from jaxtyping import Float
 
@@ -17,11 +18,13 @@ def hamiltonian_field(energy: Callable[[Array], Array]) -> Field:
     """(dq/dt, dp/dt) = (dH/dp, -dH/dq) of H(q, p) (Greydanus et al., 2019).
 
     Args:
-        energy: ``[..., 2 n] -> [..., 1]``, such as an `emlp` to a scalar. Where
-            it is invariant the field is equivariant, and momenta are conserved.
+        energy: ``[..., 2 n] -> [..., 1]``, such as an `emlp` to a scalar. Where it is
+            invariant and the group acts on p as the dual of q, the field is
+            equivariant, and every flow of the group conserves a momentum.
 
     Returns:
-        The field ``[..., 2 n] -> [..., 2 n]``; z holds q, then p.
+        The field ``[..., 2 n] -> [..., 2 n]``; z holds q, then p. It raises ValueError
+        where z has an odd size.
 
     >>> import jax.numpy as jnp
     >>> from eqnets import models
@@ -31,6 +34,10 @@ def hamiltonian_field(energy: Callable[[Array], Array]) -> Field:
     """
 
     def field(z):
+        if z.shape[-1] % 2:
+            raise ValueError(
+                f"z must hold as many momenta as positions, got shape {z.shape}"
+            )
         gradient = jax.grad(lambda z: energy(z).sum())(z)
         q, p = jnp.split(gradient, 2, axis=-1)
         return jnp.concatenate([p, -q], axis=-1)
@@ -47,11 +54,12 @@ def integrate(
     atol: float = 1e-6,
     max_steps: int = 16**4,
     throw: bool = True,
+    forward: bool = False,
 ) -> Float[Array, "b t n"]:
     """Solutions of dz/dt = field(z) at given times, by Dormand-Prince 5(4) of diffrax.
 
     The trajectories are solved together with one step size. Differentiable in z0 and in
-    what the field closes over.
+    what the field closes over, in the one mode of ``forward``.
 
     Args:
         field: ``[B, n] -> [B, n]``.
@@ -60,6 +68,8 @@ def integrate(
         rtol: relative tolerance of a step.
         atol: absolute tolerance of a step.
         max_steps: how many steps may be taken.
+        forward: derivatives by `jax.jvp`, as Lie derivatives take, and not by
+            `jax.grad`.
         throw: whether it is an error that these did not suffice, as where a learned
             field runs away; if not, states that were not reached are infinite.
 
@@ -68,7 +78,8 @@ def integrate(
 
     Raises:
         ImportError: diffrax is not installed.
-        ValueError: ``max_steps`` is not positive.
+        ValueError: ``max_steps`` is not positive, ``z0`` is no batch, or ``times`` are
+            not monotone.
         RuntimeError: ``max_steps`` did not suffice.
 
     >>> import jax.numpy as jnp
@@ -81,17 +92,25 @@ def integrate(
     if max_steps < 1:
         raise ValueError(f"max_steps must be at least 1, got {max_steps}")
     diffrax = extra_package("diffrax", "experiments")
-    times = jnp.asarray(times)
+    times, z0 = jnp.asarray(times), jnp.asarray(z0)
+    if z0.ndim != 2:
+        raise ValueError(f"z0 must be states [B, n], got shape {z0.shape}")
+    if not isinstance(times, jax.core.Tracer) and len(times) > 1:
+        steps = np.diff(np.asarray(times))
+        if not ((steps > 0).all() or (steps < 0).all()):
+            raise ValueError(f"times must increase, or decrease, got {times}")
+    adjoint = diffrax.ForwardMode() if forward else diffrax.RecursiveCheckpointAdjoint()
     solution = diffrax.diffeqsolve(
         diffrax.ODETerm(lambda t, z, _: field(z)),
         diffrax.Dopri5(),
         t0=times[0],
         t1=times[-1],
         dt0=None,
-        y0=jnp.asarray(z0),
+        y0=z0,
         saveat=diffrax.SaveAt(ts=times),
         stepsize_controller=diffrax.PIDController(rtol=rtol, atol=atol),
         max_steps=max_steps,
         throw=throw,
+        adjoint=adjoint,
     )
     return solution.ys.swapaxes(0, 1)

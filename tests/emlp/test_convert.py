@@ -102,6 +102,35 @@ def test_integration_of_a_known_flow():
     assert z.shape == (2, 7, 2)
 
 
+def test_derivatives_of_solutions_by_either_mode():
+    def field(z):
+        return jnp.stack([z[:, 1], -z[:, 0]], 1)  # turns clockwise
+
+    def end(z0, *, forward):
+        return models.integrate(field, z0, jnp.array([0.0, 1.0]), forward=forward)[:, 1]
+
+    z0, dz = jnp.array([[1.0, 0.5]]), jnp.array([[0.3, -1.0]])
+    c, s = np.cos(1.0), np.sin(1.0)
+    turn = np.array([[c, s], [-s, c]])
+    _, moved = jax.jvp(lambda z: end(z, forward=True), (z0,), (dz,))
+    np.testing.assert_allclose(moved[0], turn @ dz[0], atol=1e-4)
+    pulled = jax.grad(lambda z: (end(z, forward=False) * dz).sum())(z0)
+    np.testing.assert_allclose(pulled[0], turn.T @ dz[0], atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("z0", "times", "message"),
+    [
+        (np.ones(2), [0.0, 1.0], r"z0 must be states \[B, n\], got shape \(2,\)"),
+        (np.ones((1, 2)), [0.0, 2.0, 1.0], "times must increase, or decrease"),
+        (np.ones((1, 2)), [0.0, 0.0], "times must increase, or decrease"),
+    ],
+)
+def test_states_and_times_are_checked(z0, times, message):
+    with pytest.raises((ValueError, TypeError), match=message + "|Type-check error"):
+        models.integrate(lambda z: -z, z0, np.array(times))
+
+
 def test_a_field_that_runs_away_is_an_error_unless_told_otherwise():
     def field(z):  # z = 1 / (1 - t)
         return z**2
