@@ -186,7 +186,8 @@ class MatrixGroup:
         if count < 2:
             return True
         rng = np.random.default_rng(0)
-        unit = self._lie / np.linalg.norm(self._lie, axis=(1, 2), keepdims=True)
+        norms = np.linalg.norm(self._lie, axis=(1, 2), keepdims=True)
+        unit = self._lie / np.where(norms > 0, norms, 1.0)
         a = np.tensordot(rng.standard_normal(count), unit, 1)
         brackets = (a @ unit - unit @ a).reshape(count, -1)
         flat = unit.reshape(count, -1)

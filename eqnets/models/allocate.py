@@ -1,14 +1,16 @@
 """Which representation the hidden layers have."""
 
 import math
+from typing import SupportsIndex
 
 from eqnets.groups import MatrixGroup
+from eqnets.groups.checks import count
 from eqnets.reps import Rep, T, scalar
 from eqnets.reps.base import multiple_of, sum_of
 from eqnets.reps.blocks import blocks
 
 
-def uniform_rep(group: MatrixGroup, ch: int) -> Rep:
+def uniform_rep(group: MatrixGroup, ch: SupportsIndex) -> Rep:
     """A sum of tensors of size ``ch``, its coordinates even over the tensor ranks.
 
     The largest rank r with (r + 1) d^r <= ch takes part; each rank 0 .. r gets the same
@@ -17,23 +19,21 @@ def uniform_rep(group: MatrixGroup, ch: int) -> Rep:
     binomial shares, rounded without chance; for orthogonal groups these are all equal.
 
     Raises:
-        ValueError: ``ch`` is not positive.
+        TypeError, ValueError: ``ch`` is not a positive integer.
 
     >>> from eqnets import groups, models
     >>> [m for m, tensor in models.uniform_rep(groups.O(5), 384).terms]  # 1, V, V (x) V
     [134, 25, 5]
     """
-    if ch < 1:
-        raise ValueError(f"ch must be at least 1, got {ch}")
-    counts, left = {}, int(ch)
+    counts, left = {}, count(ch, "ch")
     while left:
         top = _top_rank(left, group.d)
         for rank in range(top + 1):
             counts[rank] = counts.get(rank, 0) + group.d ** (top - rank)
         left -= (top + 1) * group.d**top
     parts = []
-    for rank, count in sorted(counts.items()):
-        for p, share in _binomial_shares(count, rank):
+    for rank, total in sorted(counts.items()):
+        for p, share in _binomial_shares(total, rank):
             parts.append(multiple_of(share, _tensor(group, p, rank - p)))
     return sum_of(parts)
 
@@ -54,11 +54,11 @@ def _tensor(group, p, q):
     return T(group, p, q) if p + q else scalar(group)
 
 
-def _binomial_shares(count: int, rank: int) -> list[tuple[int, int]]:
+def _binomial_shares(total: int, rank: int) -> list[tuple[int, int]]:
     """(p, how many of T(p, rank - p)): largest remainders of the binomial law."""
-    ideal = [count * math.comb(rank, p) / 2**rank for p in range(rank + 1)]
+    ideal = [total * math.comb(rank, p) / 2**rank for p in range(rank + 1)]
     shares = [math.floor(x) for x in ideal]
     order = sorted(range(rank + 1), key=lambda p: (shares[p] - ideal[p], -p))
-    for p in order[: count - sum(shares)]:
+    for p in order[: total - sum(shares)]:
         shares[p] += 1
     return [(p, n) for p, n in reversed(list(enumerate(shares))) if n]

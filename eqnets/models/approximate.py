@@ -7,7 +7,7 @@ from flax import nnx
 from jax import Array
 from jaxtyping import Num
 
-from eqnets.groups import MatrixGroup
+from eqnets.groups import MatrixGroup, checks
 from eqnets.models.emlp import EMLP, EMLPBlock, Width, layer_reps
 from eqnets.nn import ResidualPathwayLinear
 from eqnets.nn.equivariant import AnyArray, vectors
@@ -41,6 +41,7 @@ def residual_emlp(
         rngs: initialises the parameters.
 
     Raises:
+        TypeError: an argument is of another kind.
         ValueError: a representation belongs to another group.
 
     >>> from flax import nnx
@@ -57,12 +58,15 @@ def residual_emlp(
 
 
 def violations(net: EMLP) -> list[float]:
-    """How much of each layer's weights breaks the symmetry, 0 to 1; the head last.
+    """How much of each layer breaks the symmetry, 0 to 1; the head last.
 
     See `eqnets.nn.ResidualPathwayLinear.violation`.
 
     Args:
         net: of `residual_emlp`.
+
+    Raises:
+        TypeError: ``net`` has no residual pathways.
 
     >>> from flax import nnx
     >>> from eqnets import groups, models, reps
@@ -73,7 +77,13 @@ def violations(net: EMLP) -> list[float]:
     >>> models.violations(make(0.0)), min(models.violations(make(1.0))) > 0.1
     ([0.0, 0.0], True)
     """
-    return [layer.violation() for layer in (*(b.linear for b in net.blocks), net.head)]
+    layers = [*(b.linear for b in getattr(net, "blocks", ())), getattr(net, "head", 0)]
+    if not all(isinstance(layer, ResidualPathwayLinear) for layer in layers):
+        raise TypeError(
+            "net must have residual pathways, as models.residual_emlp returns, got "
+            f"{type(net).__name__}"
+        )
+    return [layer.violation() for layer in layers]
 
 
 class FreeHead(nnx.Module):
@@ -86,6 +96,10 @@ class FreeHead(nnx.Module):
         ch: as for `emlp`.
         num_layers: the number of hidden layers.
         rngs: initialises the parameters.
+
+    Raises:
+        TypeError: ``outputs`` is not an integer.
+        ValueError: it is not positive, or as for `emlp`.
 
     >>> import jax.numpy as jnp
     >>> from flax import nnx
@@ -112,6 +126,7 @@ class FreeHead(nnx.Module):
         self.blocks = nnx.List(
             EMLPBlock(a, b, rngs=rngs) for a, b in itertools.pairwise(reps)
         )
+        outputs = checks.count(outputs, "outputs")
         self.head = nnx.Linear(reps[-1].size, outputs, rngs=rngs)
 
     def __call__(

@@ -8,8 +8,8 @@ import numpy as np
 from jax import Array
 from jaxtyping import Num
 
-from eqnets.groups import MatrixGroup
-from eqnets.nn.equivariant import AnyArray
+from eqnets.groups import MatrixGroup, checks
+from eqnets.nn.equivariant import AnyArray, vectors
 from eqnets.reps import Rep
 
 
@@ -29,6 +29,7 @@ def group_samples(
         scale: of the exponentials, as for `MatrixGroup.sample`.
 
     Raises:
+        TypeError, ValueError: ``count`` is not a positive integer.
         ValueError: ``scale`` is negative or not finite, or of another length.
 
     >>> import jax
@@ -38,9 +39,8 @@ def group_samples(
     >>> g.shape, bool(np.allclose(g @ g.swapaxes(1, 2), np.eye(3)))  # rotations
     ((5, 3, 3), True)
     """
-    return np.stack(
-        [group.sample(k, scale=scale) for k in jax.random.split(key, count)]
-    )
+    keys = jax.random.split(key, checks.count(count, "count"))
+    return np.stack([group.sample(k, scale=scale) for k in keys])
 
 
 def augmented(
@@ -65,6 +65,9 @@ def augmented(
     Returns:
         ``[B, m]``.
 
+    Raises:
+        ValueError: the last axis of ``x`` has another size.
+
     >>> import jax
     >>> import jax.numpy as jnp
     >>> from eqnets import groups, models, reps
@@ -75,6 +78,7 @@ def augmented(
     >>> models.augmented(double, V, V, x, elements).tolist()
     [[2.0, 2.0, 2.0], [2.0, 2.0, 2.0]]
     """
+    x = vectors(x, rep_in)
     elements = jnp.asarray(elements, x.dtype)
     y = apply(jax.vmap(rep_in.rho_apply)(elements, x))
     return jax.vmap(rep_out.rho_apply)(jnp.linalg.inv(elements), y)

@@ -54,7 +54,8 @@ def restrict_to_subgroup(net: EMLP, subgroup: MatrixGroup) -> EMLP:
     for block in out.blocks:
         block.linear = _restricted(block.linear, subgroup)
     out.head = _restricted(out.head, subgroup)
-    out.rep_in, out.rep_out = out.blocks[0].linear.rep_in, out.head.rep_out
+    first = out.blocks[0].linear if out.blocks else out.head
+    out.rep_in, out.rep_out = first.rep_in, out.head.rep_out
     return out
 
 

@@ -3,12 +3,14 @@
 import itertools
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import SupportsIndex
 
 from flax import nnx
 from jax import Array
-from jaxtyping import Num
+from jaxtyping import Inexact, Num
 
 from eqnets.groups import MatrixGroup
+from eqnets.groups.checks import count
 from eqnets.models.allocate import uniform_rep
 from eqnets.nn import (
     EquivariantBilinear,
@@ -28,13 +30,13 @@ from eqnets.nn.components import (
 from eqnets.nn.coupled_form import CoupledForm
 from eqnets.nn.equivariant import AnyArray, check_rep, vectors
 from eqnets.nn.irrep_gates import IrrepGates
-from eqnets.nn.linear_forms import IrrepForm
+from eqnets.nn.linear_forms import IrrepForm, linear_form
 from eqnets.nn.nonlinearities import gated, is_permutation
 from eqnets.polyphase.phases import Number
 from eqnets.reps import Rep
 from eqnets.reps.base import Scalar
 
-Width = int | Rep | Sequence[int | Rep]
+Width = SupportsIndex | Rep | Sequence[SupportsIndex | Rep]
 Linear = Callable[..., EquivariantLinear | ResidualPathwayLinear]
 
 # Chosen by validation errors, close to the reference code: tensors start the smaller,
@@ -57,8 +59,7 @@ class EMLPBlock(nnx.Module):
         rep_in: the representation of the input.
         rep_out: the representation of the output.
         bilinear: whether the quadratic term is there; None leaves it out where
-            ``rep_out`` only permutes coordinates, since pointwise nonlinearities then
-            suffice.
+            ``rep_out`` only permutes coordinates, whose gates are pointwise.
         linear: the kind of the linear layer.
         among: the representations of the network, see `eqnets.nn.EquivariantLinear`.
         rngs: initialises the parameters.
@@ -97,7 +98,7 @@ class EMLPBlock(nnx.Module):
         x = vectors(x, self.linear.rep_in)
         return as_vectors(self.columns(as_columns(x)), x.shape[:-1])
 
-    def columns(self, x: Num[AnyArray, "n b"]) -> Num[Array, "m b"]:
+    def columns(self, x: Inexact[AnyArray, "n b"]) -> Inexact[Array, "m b"]:
         """The same on columns, ``[rep_in.size, B] -> [rep_out.size, B]``."""
         h = self.linear.columns(x)
         if self.bilinear is not None:
@@ -121,6 +122,10 @@ class EMLP(nnx.Module):
         bilinear: as for `emlp`.
         linear: makes the linear layers, such as `eqnets.nn.EquivariantLinear`.
         rngs: initialises the parameters.
+
+    Raises:
+        TypeError: one of ``reps`` is not a representation.
+        ValueError: there are fewer than two, or a layer can be nothing but constant.
 
     Attributes:
         rep_in: the representation of the input.
@@ -146,14 +151,22 @@ class EMLP(nnx.Module):
         linear: Linear = EquivariantLinear,
         rngs: nnx.Rngs,
     ):
+        if len(reps) < 2:
+            raise ValueError(
+                "reps must hold those of the input, of each hidden layer and of the "
+                f"output, at least two, got {len(reps)}"
+            )
+        for i, rep in enumerate(reps):
+            check_rep(rep, f"reps[{i}]")
         self.reps = tuple(reps)
         self.rep_in, self.rep_out = reps[0], reps[-1]
         self.among = None
         if linear is EquivariantLinear:
             wide = [gated(rep) for rep in reps[1:-1]]
-            one = Scalar(self.rep_in.groups)
-            self.among = tuple(dict.fromkeys([one, *reps, *wide]))
+            ones = [Scalar(rep.groups) for rep in (*reps, *wide)]
+            self.among = tuple(dict.fromkeys([*ones, *reps, *wide]))
             linear = partial(linear, among=self.among)
+            _check_reached(self.among, [reps[0], *wide], reps[1:])
         self.blocks = nnx.List(
             EMLPBlock(
                 a, b, bilinear=bilinear, linear=linear, among=self.among, rngs=rngs
@@ -215,6 +228,10 @@ def emlp(
 ) -> EMLP:
     """A network f with f(rho_in(g) x) = rho_out(g) f(x) for every g.
 
+    Over the complex numbers f is made of linear and bilinear maps, which do not see
+    conjugates: give it x and its conjugate, ``V + V.dual``, if invariants such as |x|^2
+    matter.
+
     Args:
         rep_in: the representation of the input.
         rep_out: the representation of the output.
@@ -226,7 +243,9 @@ def emlp(
         rngs: initialises the parameters.
 
     Raises:
-        ValueError: a representation belongs to another group.
+        TypeError: an argument is of another kind.
+        ValueError: a representation belongs to another group, or a layer can be nothing
+            but constant: ``ch`` is too small for tensors.
 
     >>> import jax.numpy as jnp
     >>> from flax import nnx
@@ -246,15 +265,40 @@ def layer_reps(
     rep_in: Rep, rep_out: Rep, group: MatrixGroup, ch: Width, num_layers: int
 ) -> list[Rep]:
     """The representations from the input to the output; arguments as for `emlp`."""
-    for name, rep in (("rep_in", rep_in), ("rep_out", rep_out)):
-        check_rep(rep, name)
+    if not isinstance(group, MatrixGroup):
+        raise TypeError(
+            f"group must be a MatrixGroup, got {group!r}: build one with "
+            "eqnets.groups, for example groups.SO(3)"
+        )
+    check_rep(rep_in, "rep_in")
+    check_rep(rep_out, "rep_out")
+    if isinstance(ch, Rep) or hasattr(ch, "__index__"):
+        ch = [ch] * count(num_layers, "num_layers", least=0)
+    elif not isinstance(ch, Sequence) or isinstance(ch, str):
+        raise TypeError(
+            "ch must be a size, a representation or a sequence of these, one for each "
+            f"layer, got {ch!r}"
+        )
+    hidden = [c if isinstance(c, Rep) else uniform_rep(group, c) for c in ch]
+    names = ["rep_in", *["a representation in ch"] * len(hidden), "rep_out"]
+    reps = [rep_in, *hidden, rep_out]
+    for name, rep in zip(names, reps, strict=True):
         if any(g != group for g in rep.groups):
             raise ValueError(
                 f"{name} belongs to {', '.join(map(str, rep.groups))}, not to {group}: "
-                "build it with the group that is passed, or give hidden "
-                "representations of both by ch"
+                "build it with the group that is passed, or give the representations "
+                "of all layers to models.EMLP, which takes several groups"
             )
-    if isinstance(ch, int | Rep):
-        ch = [ch] * num_layers
-    hidden = [c if isinstance(c, Rep) else uniform_rep(group, c) for c in ch]
-    return [rep_in, *hidden, rep_out]
+    return reps
+
+
+def _check_reached(among, before: list[Rep], after: list[Rep]) -> None:
+    """Raise where the only equivariant map into a layer is zero."""
+    for i, (a, b) in enumerate(zip(before, after, strict=True), 1):
+        if not linear_form(a, b, among).rank:
+            raise ValueError(
+                f"the network would be constant: no equivariant map but 0 leads from "
+                f"{a} to {b}, into layer {i} of {len(after)}; give hidden "
+                "representations that share irreps with both sides, or a larger ch "
+                "(tensors take part from twice the size of the vectors on)"
+            )

@@ -8,6 +8,7 @@ from flax import nnx
 from jax import Array
 from jaxtyping import Num
 
+from eqnets.groups.checks import count
 from eqnets.nn.equivariant import AnyArray
 from eqnets.polyphase.phases import Number
 from eqnets.reps import Rep
@@ -16,12 +17,15 @@ from eqnets.reps import Rep
 class MLP(nnx.Module):
     """Dense layers with x sigmoid(x) between them; see `mlp`.
 
-    Weights start by Glorot's rule: the first layer, whose output is the wider side,
-    starts small, which fits few examples better than LeCun's rule does.
+    Weights start by Glorot's rule, as in the published baseline of Finzi et al. (2021).
 
     Args:
         sizes: of the input, of each hidden layer and of the output.
         rngs: initialises the parameters.
+
+    Raises:
+        TypeError: a size is not an integer.
+        ValueError: a size is not positive, or there are fewer than two.
 
     >>> import jax.numpy as jnp
     >>> from flax import nnx
@@ -31,6 +35,12 @@ class MLP(nnx.Module):
     """
 
     def __init__(self, sizes: Sequence[int], *, rngs: nnx.Rngs):
+        if len(sizes) < 2:
+            raise ValueError(
+                "sizes must hold those of the input, of each hidden layer and of the "
+                f"output, at least two, got {tuple(sizes)}"
+            )
+        sizes = [count(n, f"sizes[{i}]") for i, n in enumerate(sizes)]
         init = nnx.initializers.glorot_normal()
         self.layers = nnx.List(
             nnx.Linear(a, b, kernel_init=init, rngs=rngs)
@@ -68,11 +78,19 @@ def mlp(
         num_layers: their number.
         rngs: initialises the parameters.
 
+    Raises:
+        TypeError: a size is neither a representation nor an integer.
+        ValueError: a size is not positive.
+
     >>> import jax.numpy as jnp
     >>> from flax import nnx
     >>> from eqnets import models
     >>> models.mlp(6, 1, ch=16, rngs=nnx.Rngs(0))(jnp.ones((5, 6))).shape
     (5, 1)
     """
-    sizes = [r.size if isinstance(r, Rep) else int(r) for r in (rep_in, rep_out)]
-    return MLP([sizes[0], *[ch] * num_layers, sizes[1]], rngs=rngs)
+    first, last = (
+        r.size if isinstance(r, Rep) else count(r, name)
+        for name, r in (("rep_in", rep_in), ("rep_out", rep_out))
+    )
+    ch, num_layers = count(ch, "ch"), count(num_layers, "num_layers", least=0)
+    return MLP([first, *[ch] * num_layers, last], rngs=rngs)

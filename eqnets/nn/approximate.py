@@ -5,15 +5,16 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jax import Array
-from jaxtyping import Num
+from jaxtyping import Inexact, Num
 
+from eqnets.groups.checks import count
 from eqnets.nn.equivariant import (
     EquivariantLinear,
     EquivariantParam,
     check_rep,
     vectors,
 )
-from eqnets.nn.linear_forms import Gain
+from eqnets.nn.linear_forms import Gain, value
 from eqnets.nn.nonlinearities import is_permutation
 from eqnets.polyphase.phases import AnyArray
 from eqnets.reps import Rep, equivariant_basis
@@ -40,7 +41,7 @@ class ResidualPathwayLinear(nnx.Module):
 
     Two Gaussian priors, of a large variance on the equivariant part and a small one on
     the free part, make the network as symmetric as the data let it be: add
-    `prior_penalty` to the loss.
+    `prior_penalty` to the loss. Over complex representations free weights are complex.
 
     Args:
         rep_in: the representation of the input.
@@ -71,10 +72,12 @@ class ResidualPathwayLinear(nnx.Module):
         rngs: nnx.Rngs,
     ):
         self.equivariant = EquivariantLinear(rep_in, rep_out, gain=gain, rngs=rngs)
-        shape = (rep_in.size, rep_out.size)
-        draw = jax.random.normal(rngs.params(), shape)
-        self.free = FreeParam(draw * free_scale / np.sqrt(rep_in.size))
-        self.free_bias = FreeParam(jnp.zeros(rep_out.size))
+        # Complex numbers as two real ones, as in equivariant layers.
+        lead = (2,) if self._is_complex else ()
+        draw = jax.random.normal(rngs.params(), (*lead, rep_in.size, rep_out.size))
+        fan = rep_in.size * (2 if lead else 1)
+        self.free = FreeParam(draw * free_scale / np.sqrt(fan))
+        self.free_bias = FreeParam(jnp.zeros((*lead, rep_out.size)))
 
     @property
     def rep_in(self) -> Rep:
@@ -89,33 +92,55 @@ class ResidualPathwayLinear(nnx.Module):
     def __call__(self, x: Num[AnyArray, "..."]) -> Num[Array, "..."]:
         """``[..., rep_in.size] -> [..., rep_out.size]``."""
         x = vectors(x, self.rep_in)
-        free = x @ self.free[...].astype(x.dtype) + self.free_bias[...].astype(x.dtype)
-        return self.equivariant(x) + free
+        weights, bias = self._free(x)
+        return self.equivariant(x) + x @ weights + bias
 
-    def columns(self, x: Num[AnyArray, "n b"]) -> Num[Array, "m b"]:
+    def columns(self, x: Inexact[AnyArray, "n b"]) -> Inexact[Array, "m b"]:
         """The same on columns, ``[rep_in.size, B] -> [rep_out.size, B]``."""
-        free = self.free[...].astype(x.dtype).T @ x
-        bias = self.free_bias[...].astype(x.dtype)[:, None]
-        return self.equivariant.columns(x) + free + bias
+        weights, bias = self._free(x)
+        return self.equivariant.columns(x) + weights.T @ x + bias[:, None]
 
     def matrix(self) -> np.ndarray:
         """W_eq + W_free as a dense matrix ``[rep_out.size, rep_in.size]``."""
-        return self.equivariant.matrix() + np.asarray(self.free[...]).T
+        return self.equivariant.matrix() + self._free_arrays()[0].T
 
     def offset(self) -> np.ndarray:
         """b_eq + b_free as a vector ``[rep_out.size]``."""
-        return self.equivariant.offset() + np.asarray(self.free_bias[...])
+        return self.equivariant.offset() + self._free_arrays()[1]
+
+    @property
+    def _is_complex(self) -> bool:
+        return self.rep_in.is_complex or self.rep_out.is_complex
+
+    def _free(self, like: Array) -> tuple[Array, Array]:
+        """W_free^T and b_free in the precision of ``like``."""
+        params = self.free[...], self.free_bias[...]
+        weights, bias = (value(p, like, self._is_complex) for p in params)
+        return weights, bias
+
+    def _free_arrays(self) -> tuple[np.ndarray, np.ndarray]:
+        kind = jnp.complex64 if self._is_complex else jnp.float32
+        weights, bias = self._free(jnp.zeros((), kind))
+        return np.asarray(weights), np.asarray(bias)
 
     def violation(self) -> float:
-        """How much of the weights breaks the symmetry, 0 to 1.
+        """How much of the weights and biases breaks the symmetry, 0 to 1.
 
-        ``|W_free - P W_free| / |W_eq + W_free|`` with P the projection on equivariant
-        matrices: what W_free holds of those is no violation.
+        ``|F - P F| / |E + F|`` of the equivariant (W, b) = E and the free ones F, with
+        P the projection on equivariant ones: what F holds of those is no violation. It
+        is 0 where all are zero.
         """
-        free = np.asarray(self.free[...], float).T
-        basis = equivariant_basis(self.rep_in >> self.rep_out)
-        kept = basis.project(free.ravel()).reshape(free.shape)
-        return float(np.linalg.norm(free - kept) / np.linalg.norm(self.matrix()))
+        weights, bias = self._free_arrays()
+        parts = [
+            (self.rep_in >> self.rep_out, weights.T.ravel(), self.matrix()),
+            (self.rep_out, bias, self.offset()),
+        ]
+        broken = whole = 0.0
+        for rep, v, both in parts:
+            v = v.astype(complex if np.iscomplexobj(v) else float)
+            broken += np.linalg.norm(v - equivariant_basis(rep).project(v)) ** 2
+            whole += np.linalg.norm(both) ** 2
+        return float(np.sqrt(broken / whole)) if whole else 0.0
 
 
 def prior_penalty(
@@ -165,7 +190,9 @@ class RelaxedGroupConv(nnx.Module):
         rngs: initialises the parameters.
 
     Raises:
-        ValueError: a representation does not permute coordinates.
+        TypeError: ``kernels`` is not an integer.
+        ValueError: a representation does not permute coordinates, or there is no
+            kernel.
 
     >>> from flax import nnx
     >>> from eqnets import groups, nn, reps
@@ -184,6 +211,7 @@ class RelaxedGroupConv(nnx.Module):
                 f"as reps.regular(G); got {rep_in} and {rep_out}; use "
                 "ResidualPathwayLinear for others"
             )
+        kernels = count(kernels, "kernels")
         self.rep_in, self.rep_out, self.kernels = rep_in, rep_out, kernels
         layers = [
             EquivariantLinear(rep_in, rep_out, bias=False, rngs=rngs)

@@ -3,7 +3,8 @@
 from functools import lru_cache
 
 import jax
-from jax import Array
+import jax.numpy as jnp
+from jax import Array, lax
 
 from eqnets.nn.coupled_form import CoupledForm
 from eqnets.nn.linear_forms import (
@@ -27,12 +28,17 @@ class LiftedForm:
     def __init__(self, rep_in: Rep, rep_out: Rep, *, invariants: bool = True):
         terms = rep_in.terms if isinstance(rep_in, Sum) else ((1, rep_in),)
         kinds = dict.fromkeys(t for _, t in terms)
-        left = sum_of([t for t in kinds if invariants or t != Scalar(rep_in.groups)])
-        self.mix: LinearForm = linear_form(rep_in, left)
-        self.lift: LinearForm = linear_form(left * rep_in, rep_out)
+        left = [t for t in kinds if invariants or not isinstance(t, Scalar)]
+        self.n_out = rep_out.size
+        self.mix: LinearForm | None = None
+        if left:
+            self.mix = linear_form(rep_in, sum_of(left))
+            self.lift: LinearForm = linear_form(sum_of(left) * rep_in, rep_out)
 
     def init(self, key: Array, gain: float) -> Params:
         """Parameters of the mixtures and of L."""
+        if self.mix is None:
+            return {}
         a, b = jax.random.split(key)
         mix, lift = init(self.mix, a), init(self.lift, b, gain=gain)
         return {f"mix_{k}": v for k, v in mix.items()} | {
@@ -41,8 +47,10 @@ class LiftedForm:
 
     def apply(self, params: Params, x: Array) -> Array:
         """B(x, x) of columns, ``[n_in, B] -> [n_out, B]``."""
+        if self.mix is None:
+            return jnp.zeros((self.n_out, x.shape[-1]), x.dtype)
         u = self.mix.apply(_under(params, "mix_"), x)
-        pairs = (u[:, None] * x[None]).reshape(-1, x.shape[-1])
+        pairs = lax.collapse(u[:, None] * x[None], 0, 2)
         return self.lift.apply(_under(params, "lift_"), pairs)
 
 

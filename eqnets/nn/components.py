@@ -7,12 +7,12 @@ Vectors are columns, ``[N, B]``: summands are then contiguous rows, and every pr
 with parameters is one matrix product without a transpose.
 """
 
+import math
 from collections.abc import Iterator
 
-import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array
+from jax import Array, lax
 
 from eqnets.reps.isotypic import IrrepTable
 
@@ -30,8 +30,9 @@ def split(table: IrrepTable, which: int, x: Array) -> Components:
             v = constant(s.analysis.T, x) @ v
         sizes = [m * table.dims[i] for i, m in s.irreps]
         for (number, _), part in zip(s.irreps, pieces(v, sizes, 1), strict=True):
-            part = part.reshape(-1, table.dims[number], x.shape[-1])
-            found.setdefault(number, []).append(part)
+            d = table.dims[number]
+            shape = (part.shape[0] * part.shape[1] // d, d, x.shape[-1])
+            found.setdefault(number, []).append(part.reshape(shape))
     return {i: _joined(parts, 0) for i, parts in found.items()}
 
 
@@ -51,7 +52,7 @@ def join(table: IrrepTable, which: int, components: Components) -> Array:
         v = _joined(parts, 1)
         if not s.is_identity:
             v = constant(s.synthesis.T, v) @ v
-        out.append(v.reshape(-1, columns))
+        out.append(lax.collapse(v, 0, 2))
     order, v = _order(table, which), _joined(out, 0)
     return v if _is_run(order) else v[np.argsort(order)]
 
@@ -77,7 +78,7 @@ def pieces(x: Array, sizes: list[int], axis: int) -> list[Array]:
     One split, not many slices: its transpose is one concatenation, where the transpose
     of each slice would be an array of zeros as large as ``x``.
     """
-    return list(jax.lax.split(x, sizes, axis)) if len(sizes) > 1 else [x]
+    return list(lax.split(x, sizes, axis)) if len(sizes) > 1 else [x]
 
 
 def mixed(w: Array, v: Array) -> Array:
@@ -86,7 +87,7 @@ def mixed(w: Array, v: Array) -> Array:
     A product of two matrices, whose derivative XLA turns into two more; of the same as
     an einsum over three axes it makes transposed copies of the whole batch.
     """
-    return (w.T @ v.reshape(len(v), -1)).reshape(w.shape[1], *v.shape[1:])
+    return (w.T @ lax.collapse(v, 1)).reshape(w.shape[1], *v.shape[1:])
 
 
 def repeated(x: Array, n: int, axis: int) -> Array:
@@ -111,7 +112,7 @@ def constant(array: np.ndarray, like: Array) -> Array:
 
 def as_columns(x: Array) -> Array:
     """Vectors ``[..., N]`` as columns ``[N, B]``."""
-    return x.reshape(-1, x.shape[-1]).T
+    return x.reshape(math.prod(x.shape[:-1]), x.shape[-1]).T
 
 
 def as_vectors(y: Array, lead: tuple) -> Array:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import jax.numpy as jnp
 import numpy as np
-from jax import Array
+from jax import Array, lax
 
 from eqnets.nn.components import (
     Components,
@@ -57,11 +57,12 @@ class CoupledForm:
         self.acting = sorted(i for i in self.before if i != table.trivial)
         self.inner = self._inner_products()
         self.pairs = self._pairs()
-        self.few = {a: min(m, table.dims[a]) for a, m in self.before.items()}
         self.scaled = []
         if invariants and table.trivial in self.before:
             self.scaled = [a for a in self.before if a in self.after]
-        self.mixed = [*self.acting, *(a for a in self.scaled if a == table.trivial)]
+        first = {*self.scaled, *(a for a, _ in self.inner)}
+        self.few = {a: min(self.before[a], table.dims[a]) for a in sorted(first)}
+        self.mixed = sorted(first.union(*self.pairs))
         self.shapes = self._shapes()
 
     def _inner_products(self) -> dict[Pair, np.ndarray]:
@@ -98,7 +99,7 @@ class CoupledForm:
     def _shapes(self) -> dict[str, tuple[int, ...]]:
         shapes, fans = {}, {}
         for a in self.mixed:
-            columns = self.few[a] + sum(
+            columns = self.few.get(a, 0) + sum(
                 j * ((a == p) + (a == q)) for (p, q), (j, _) in self.pairs.items()
             )
             shapes[f"mix{a}"] = (self.before[a], columns)
@@ -116,7 +117,7 @@ class CoupledForm:
         return shapes
 
     def init(self, key: Array, gain: float) -> Params:
-        """Normal weights; outputs have the standard deviation ``gain``."""
+        """Normal weights; what enters an output has the standard deviation ``gain``."""
         scales = {
             name: math.prod(shape[:-1]) ** -0.5
             * (1.0 if name.startswith("mix") else gain)
@@ -148,15 +149,17 @@ class CoupledForm:
         return out
 
     def _mixtures(self, components: Components, w):
-        """For each irrep the d_a mixtures, and those of each pair that it is in."""
+        """For each irrep its d_a mixtures if used, and those of each of its pairs."""
         few, rest = {}, {}
         for a in self.mixed:
             v = mixed(w[f"mix{a}"], components[a])
-            sizes = [self.few[a]]
+            sizes = [self.few[a]] if a in self.few else []
             for (p, q), (j, _) in self.pairs.items():
                 sizes += [j] * ((p == a) + (q == a))
-            few[a], *others = pieces(v, sizes, 0)
-            rest[a] = iter(others)
+            parts = iter(pieces(v, sizes, 0))
+            if a in self.few:
+                few[a] = next(parts)
+            rest[a] = parts
         return few, rest
 
     def _products(self, mixtures: dict[int, Iterator[Array]]) -> dict[int, list[Array]]:
@@ -171,8 +174,9 @@ class CoupledForm:
             coupled = constant(np.concatenate(flat), u) @ outer
             parts = pieces(coupled, [len(rows) for rows in flat], 0)
             for (c, m), part in zip(maps.items(), parts, strict=True):
-                part = part.reshape(len(m), m.shape[3], j, -1).swapaxes(1, 2)
-                found.setdefault(c, []).append(part.reshape(-1, *part.shape[2:]))
+                part = part.reshape(len(m), m.shape[3], j, u.shape[-1])
+                part = lax.collapse(part.swapaxes(1, 2), 0, 2)
+                found.setdefault(c, []).append(part)
         return found
 
     def _invariants(self, few: Components, components: Components, w) -> Array:
@@ -182,7 +186,7 @@ class CoupledForm:
             u, v = few[a], components[b]
             for form in forms:
                 turned = _turned(form, u)
-                products.append(_gram(turned, v).reshape(-1, v.shape[-1]))
+                products.append(lax.collapse(_gram(turned, v), 0, 2))
         stacked = jnp.concatenate(products)
         return (w[f"couple{self.table.trivial}"].T @ stacked)[:, None]
 
@@ -191,7 +195,7 @@ class CoupledForm:
         endo = self.table.endos[a]
         if len(endo) > 1:
             u = jnp.einsum("qdb,efd->qefb", u, constant(endo, u))
-            u = u.reshape(-1, *u.shape[2:])
+            u = lax.collapse(u, 0, 2)
         gates = jnp.einsum("sqk,sb->qkb", w[f"scale{a}"], invariants[:, 0])
         return _product(gates.swapaxes(0, 1), u)
 
@@ -208,9 +212,10 @@ def _outer(u: Array, v: Array) -> Array:
     """All products of coordinates, ``[j, p, B], [j, q, B] -> [p q, j B]``."""
     d, v = u.shape[1], v.swapaxes(0, 1)
     if d > _UNROLLED:
-        return (u.swapaxes(0, 1)[:, None] * v).reshape(d * len(v), -1)
+        outer = u.swapaxes(0, 1)[:, None] * v
+        return lax.collapse(lax.collapse(outer, 2), 0, 2)
     parts = [repeated(x.squeeze(1), len(v), 0) * v for x in pieces(u, [1] * d, 1)]
-    return jnp.concatenate(parts).reshape(d * len(v), -1)
+    return lax.collapse(jnp.concatenate(parts), 1)
 
 
 def _gram(u: Array, v: Array) -> Array:

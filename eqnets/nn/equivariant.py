@@ -1,10 +1,12 @@
 """Equivariant linear and bilinear layers: weights that live in the solved space."""
 
+from collections.abc import Sequence
+
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jax import Array
-from jaxtyping import Num
+from jaxtyping import Inexact, Num
 
 from eqnets.nn.bilinear_forms import LiftedForm, bilinear_form
 from eqnets.nn.components import Components, added, as_columns, as_vectors, split
@@ -68,12 +70,12 @@ class EquivariantLinear(nnx.Module):
         *,
         bias: bool = True,
         gain: Gain = 1.0,
-        among: tuple[Rep, ...] | None = None,
+        among: Sequence[Rep] | None = None,
         rngs: nnx.Rngs,
     ):
         check_rep(rep_in, "rep_in")
         check_rep(rep_out, "rep_out")
-        _check_among(among, rep_in, rep_out)
+        among = _among(among, rep_in, rep_out)
         self.rep_in, self.rep_out, self.among = rep_in, rep_out, among
         self.kernel = parameters(init(self.form, rngs.params(), gain=gain))
         if bias:
@@ -105,7 +107,7 @@ class EquivariantLinear(nnx.Module):
         x = vectors(x, self.rep_in)
         return as_vectors(self.columns(as_columns(x)), x.shape[:-1])
 
-    def columns(self, x: Num[AnyArray, "n b"]) -> Num[Array, "m b"]:
+    def columns(self, x: Inexact[AnyArray, "n b"]) -> Inexact[Array, "m b"]:
         """The same on columns, ``[rep_in.size, B] -> [rep_out.size, B]``."""
         y = self.form.apply(values(self.kernel), x)
         return y if self.bias is None else y + self._offset(y)
@@ -121,7 +123,7 @@ class EquivariantLinear(nnx.Module):
         return self._bias_form.apply(values(self.bias), jnp.ones((1, 1), like.dtype))
 
     def offset(self) -> np.ndarray:
-        """B as a vector ``[rep_out.size]``; zeros where there is none."""
+        """The bias b ``[rep_out.size]``; zeros where there is none."""
         if self.bias is None:
             return np.zeros(self.rep_out.size, np.float32)
         kind = jnp.complex64 if self.rep_out.is_complex else jnp.float32
@@ -142,13 +144,15 @@ class EquivariantBilinear(nnx.Module):
     their copies, learned mixtures take part, so few that the layer costs less than a
     dense one. Chance enters by the initial weights alone, and no weight matrix per
     sample is formed: with m invariants and k copies of an irrep of dimension d, the
-    largest product holds k d numbers for each sample, as the output does.
+    largest product holds k d numbers for each sample, as the output does. For groups
+    that are not reductive, products are those of one mixture of each kind of tensor
+    with all of x.
 
     Args:
         rep_in: the representation of the input.
         rep_out: the representation of the output.
-        gain: the standard deviation of the outputs at initialisation, for inputs of
-            unit variance.
+        gain: the order of the standard deviation of the outputs at initialisation, for
+            inputs of unit variance: each way to couple two irreps has it.
         scale: outputs are multiplied by it, and weights start larger by as much: Adam,
             whose steps have one size, then learns them more slowly.
         invariants: whether invariants multiply each other and all other irreps; gates
@@ -179,12 +183,12 @@ class EquivariantBilinear(nnx.Module):
         gain: float = 0.1,
         scale: float = 1.0,
         invariants: bool = True,
-        among: tuple[Rep, ...] | None = None,
+        among: Sequence[Rep] | None = None,
         rngs: nnx.Rngs,
     ):
         check_rep(rep_in, "rep_in")
         check_rep(rep_out, "rep_out")
-        _check_among(among, rep_in, rep_out)
+        among = _among(among, rep_in, rep_out)
         if not 0 < scale < float("inf"):
             raise ValueError(f"scale must be a positive number, got {scale}")
         self.rep_in, self.rep_out = rep_in, rep_out
@@ -207,7 +211,7 @@ class EquivariantBilinear(nnx.Module):
         x = vectors(x, self.rep_in)
         return as_vectors(self.columns(as_columns(x)), x.shape[:-1])
 
-    def columns(self, x: Num[AnyArray, "n b"]) -> Num[Array, "m b"]:
+    def columns(self, x: Inexact[AnyArray, "n b"]) -> Inexact[Array, "m b"]:
         """The same on columns, ``[rep_in.size, B] -> [rep_out.size, B]``."""
         return self.scale * self.form.apply(values(self.kernel), x)
 
@@ -235,24 +239,27 @@ def check_rep(rep: object, name: str) -> None:
         )
 
 
-def _check_among(among, rep_in, rep_out):
-    one = Scalar(rep_out.groups)
-    missing = [
-        r for r in (one, rep_in, rep_out) if among is not None and r not in among
-    ]
+def _among(among, rep_in, rep_out) -> tuple[Rep, ...] | None:
+    """The representations of a network, among which those of a layer must be."""
+    if among is None:
+        return None
+    among, one = tuple(among), Scalar(rep_out.groups)
+    missing = [r for r in (one, rep_in, rep_out) if r not in among]
     if missing:
         raise ValueError(
             f"among must hold the representations of this layer and scalars, it lacks "
             f"{', '.join(map(str, missing))}: pass all those of the network, or None"
         )
+    return among
 
 
 def vectors(x: AnyArray, rep: Rep) -> Array:
-    """Vectors of a representation, in floating point."""
+    """Vectors of a representation; integers in the default floating point."""
     x = jnp.asarray(x)
     if x.ndim == 0 or x.shape[-1] != rep.size:
         raise ValueError(
             f"x must be vectors [..., {rep.size}] of {rep}, got shape {x.shape}"
         )
-    dtype = jnp.result_type(x.dtype, jnp.complex64 if rep.is_complex else x.dtype)
-    return x.astype(jnp.result_type(dtype, jnp.bfloat16))
+    return x.astype(
+        jnp.result_type(x.dtype, jnp.complex64 if rep.is_complex else float)
+    )

@@ -14,7 +14,7 @@ from functools import lru_cache
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array
+from jax import Array, lax
 
 from eqnets.nn.components import Components, constant, join, mixed, split
 from eqnets.reps import Basis, Rep, equivariant_basis
@@ -103,7 +103,7 @@ def normals(
         name: jax.ShapeDtypeStruct((*lead, *shape), np.float32)
         for name, shape in shapes.items()
     }
-    return jax.pure_callback(draw, kinds, data)
+    return jax.pure_callback(draw, kinds, data, vmap_method="sequential")
 
 
 def value(param: Array, like: Array, is_complex: bool) -> Array:
@@ -157,7 +157,7 @@ class IrrepForm(LinearForm):
             return mixed(w[:, 0], v)
         # A real irrep of complex or quaternionic type has more than one intertwiner.
         turned = jnp.einsum("mdb,efd->mefb", v, constant(endo, v))
-        return mixed(w.reshape(-1, w.shape[-1]), turned.reshape(-1, *v.shape[1:]))
+        return mixed(lax.collapse(w, 0, 2), lax.collapse(turned, 0, 2))
 
     def fit(self, matrix: np.ndarray) -> dict[str, np.ndarray]:
         """Traces of the blocks of the matrix in the irreps."""
@@ -281,7 +281,7 @@ class BasisForm(LinearForm):
         if not self.rank:
             return jnp.zeros((self.shape[0], x.shape[-1]), x.dtype)
         w = self.basis.expand(value(params["basis"], x, self.is_complex))
-        return w.reshape(self.shape) @ x
+        return w.reshape(self.shape).astype(x.dtype) @ x
 
     def fit(self, matrix: np.ndarray) -> dict[str, np.ndarray]:
         """Inner products with the basis."""

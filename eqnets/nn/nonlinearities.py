@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jax import Array
-from jaxtyping import Num
+from jaxtyping import Inexact, Num
 
 from eqnets.nn.components import as_columns, as_vectors, pieces
 from eqnets.nn.equivariant import (
@@ -87,7 +87,7 @@ class GatedNonlinearity(nnx.Module):
         x = vectors(x, self.rep_in)
         return as_vectors(self.columns(as_columns(x)), x.shape[:-1])
 
-    def columns(self, x: Num[AnyArray, "n b"]) -> Num[Array, "m b"]:
+    def columns(self, x: Inexact[AnyArray, "n b"]) -> Inexact[Array, "m b"]:
         """The same on columns, ``[rep_in.size, B] -> [rep.size, B]``."""
         terms = list(_terms(self.rep))
         free = [is_permutation(term) for _, term in terms]
@@ -101,7 +101,7 @@ class GatedNonlinearity(nnx.Module):
                 out.append(v * jax.nn.sigmoid(v.real))
             else:
                 scale = jax.nn.sigmoid(next(scales).real)
-                tensors = v.reshape(m, term.size, -1) * scale[:, None]
+                tensors = v.reshape(m, term.size, x.shape[-1]) * scale[:, None]
                 out.append(tensors.reshape(v.shape))
         return jnp.concatenate(out)
 
@@ -170,7 +170,7 @@ class NormNonlinearity(nnx.Module):
             else:
                 level = (v * v.conj()).real.mean(-1, keepdims=True)
             v = v * jax.nn.sigmoid(level + bias[copy : copy + m, None])
-            out.append(v.reshape(*v.shape[:-2], -1))
+            out.append(jax.lax.collapse(v, v.ndim - 2))
             at, copy = at + m * term.size, copy + m
         return jnp.concatenate(out, axis=-1)
 
