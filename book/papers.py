@@ -158,10 +158,15 @@ def emlp_approximate() -> str:
 def emlp_dynamics() -> str:
     """Rollout errors of the spring pendulum, beside the published."""
     rows = [
-        [name, f"{row['median_rollout_error']:.2g}", f"{row['published']:g}"]
+        [
+            name,
+            str(row["seeds"]),
+            f"{row['median_rollout_error']:.2g}",
+            f"{row['published']:g}",
+        ]
         for name, row in _results("spring_pendulum").get("table", {}).items()
     ]
-    return markdown(["network", "rollout error", "paper"], rows)
+    return markdown(["network", "seeds", "rollout error", "paper"], rows)
 
 
 def emlp_hidden() -> str:

@@ -38,6 +38,7 @@ from experiments.symmetric_tasks import TASKS, Constants, Task
 RESULTS = Path(__file__).parent / "results" / "data_efficiency.json"
 DEFAULT = (100, 300, 1000, 3000)
 FULL = (30, 100, 300, 1000, 3000, 10000, 30000)
+CH = 384
 POOL = 4096  # group elements that a run with augmentation draws from
 BOOSTS = 0.3  # standard deviation of their rapidities, as in the published code
 
@@ -148,18 +149,15 @@ def load(path: Path) -> dict:
 
 def errors(
     runs: dict, task: str, kind: str, n: int, of: str = "test_mse"
-) -> list[float]:
-    """The test errors, or others, of the seeds that have run, in their order."""
+) -> dict[int, float]:
+    """The test errors, or others, of the seeds that have run."""
     label = f"{task}|{kind}|{n}|"
-    found = {
-        int(k.split("|")[3]): r[of] for k, r in runs.items() if k.startswith(label)
-    }
-    return [found[seed] for seed in sorted(found)]
+    return {int(k.split("|")[3]): r[of] for k, r in runs.items() if k.startswith(label)}
 
 
-def median(found: list[float]) -> float | None:
+def median(found: dict[int, float]) -> float | None:
     """The median, or None of nothing."""
-    return float(np.median(found)) if found else None
+    return float(np.median(list(found.values()))) if found else None
 
 
 def table(runs: dict, sizes) -> dict:
@@ -197,14 +195,15 @@ def findings(runs: dict, summary: dict) -> dict:
                 min(group, key=lambda k: group[k]["median_test_mse"][i])
                 for group in (equivariant, baselines)
             )
-            logs = [np.log(errors(runs, task, kind, n)) for kind in (other, ours)]
+            theirs, found = (errors(runs, task, kind, n) for kind in (other, ours))
             name = f"{task}, {n} examples: an EMLP errs less than both baselines"
-            intervals[name] = interval(logs[0] - logs[1])
+            both = sorted(theirs.keys() & found.keys())
+            intervals[name] = interval(np.log([theirs[s] / found[s] for s in both]))
             verdicts[name] = verdict(intervals[name])
-            found = equivariant[ours]["median_test_mse"][i]
+            error = equivariant[ours]["median_test_mse"][i]
             paper = min(row["published"][i] for row in equivariant.values())
             name = f"{task}, {n} examples: within twice the published error"
-            verdicts[name] = REAPPEARS if found <= 2 * paper else DOES_NOT
+            verdicts[name] = REAPPEARS if error <= 2 * paper else DOES_NOT
     return {"intervals": intervals, "verdicts": verdicts}
 
 
@@ -240,11 +239,13 @@ def main():
     parser.add_argument("--sizes", nargs="*", type=int, help="instead of the default")
     parser.add_argument("--tasks", nargs="*", default=list(TASKS))
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--ch", type=int, default=384)
+    parser.add_argument("--ch", type=int, default=CH)
     parser.add_argument("--out", type=Path, default=RESULTS)
     options = parser.parse_args()
     sizes = options.sizes or (FULL if options.full else DEFAULT)
     records = load(options.out)
+    if records.get("ch", options.ch) != options.ch:
+        parser.error(f"{options.out} holds runs of width {records['ch']}; give --out")
     for n in sizes:
         for seed in range(options.seeds):
             for task in (TASKS[t] for t in options.tasks):
@@ -263,10 +264,14 @@ def write(records, options):
     """The records, the table and the figure, whole or not at all."""
     options.out.parent.mkdir(parents=True, exist_ok=True)
     done = {int(k.split("|")[2]) for k in records["runs"]}
+    sizes = tuple(n for n in FULL if n in done)
+    flags = {DEFAULT: "", FULL: " --full"}
+    flag = flags.get(sizes, f" --sizes {' '.join(map(str, sizes))}")
+    width = "" if options.ch == CH else f" --ch {options.ch}"
     records |= {
-        "command": "python -m experiments.data_efficiency",
+        "command": f"python -m experiments.data_efficiency{flag}{width}",
         "ch": options.ch,
-        "table": table(records["runs"], [n for n in FULL if n in done]),
+        "table": table(records["runs"], sizes),
     }
     records |= findings(records["runs"], records["table"])
     atomic_write_text(options.out, json.dumps(records, indent=1) + "\n")

@@ -1,19 +1,19 @@
 """A double spring pendulum learned from short pieces (Finzi et al., 2021, Sec. 7.2).
 
-    python -m experiments.spring_pendulum              # width 32, 400 steps, one seed
-    python -m experiments.spring_pendulum --full       # width 128, 2000 epochs, 3 seeds
+    python -m experiments.spring_pendulum              # O(2) and MLP
+    python -m experiments.spring_pendulum --full       # all groups
 
 Two unit masses in R^3, the first hung from the origin and the second from the first by
 springs of rest length 1, under unit gravity; H(q, p) is `energy`, with the constants of
 the published code. It is symmetric under O(2) about the vertical. Hamiltonian networks
 and neural ODEs see 500 pieces of five states, 0.2 apart; the error is that of rollouts
 over 30 units of time, |z - z'| / (|z| + |z'|), the geometric mean over times and 100
-systems; it is 1 from where a rollout has run away to infinity. The default is a small
-run, not comparable with the published figures; it takes half an hour of one core.
+systems; it is 1 from where a rollout has run away to infinity. Width 128, three layers,
+2000 steps of Adam on all pieces, its rate falling from 3e-3 by a cosine; 3 seeds. TIME
 
 The finding, of HNN and of ODE, is that the network with O(2) errs less than the MLP, by
-the 95 % interval over seeds of the mean difference of log errors. One seed has none and
-leaves it undecided.
+the 95 % interval over seeds of the mean difference of log errors; fewer than three
+seeds leave it undecided.
 """
 
 import argparse
@@ -32,6 +32,7 @@ from experiments.lie_common import UNDECIDED, interval, verdict
 
 RESULTS = Path(__file__).parent / "results" / "spring_pendulum.json"
 STEP, PIECE, LONG, SYSTEMS, TEST = 0.2, 5, 30.0, 500, 100
+CH, STEPS = 128, 2000
 ROLLOUT_STEPS = 16384  # of the solver, for LONG
 GROUPS = {
     "O(2)": lambda: groups.O(2),
@@ -97,7 +98,9 @@ def build(kind: str, symmetry: str, ch: int, rngs: nnx.Rngs):
     return models.emlp(4 * V, out, G, ch=ch, rngs=rngs)
 
 
-def run(kind: str, symmetry: str, seed: int, *, ch: int, steps: int) -> dict:
+def run(
+    kind: str, symmetry: str, seed: int, *, ch: int = CH, steps: int = STEPS
+) -> dict:
     """Train on pieces, roll out on new systems."""
     data = jnp.asarray(pieces(np.random.default_rng([seed, 1]), SYSTEMS))
     graph, params = nnx.split(build(kind, symmetry, ch, nnx.Rngs(seed)), nnx.Param)
@@ -138,20 +141,27 @@ def rollout_error(z, truth) -> float:
     A state that ran away to infinity has the relative error 1, the limit.
     """
     finite = np.isfinite(z).all(-1)
-    z = np.where(finite[..., None], z, 0.0)
+    z = np.where(finite[..., None], z.astype(float), 0.0)
     norms = [np.sqrt((v**2).mean(-1)) for v in (z - truth, z, truth)]
     relative = np.where(finite, norms[0] / (norms[1] + norms[2]), 1.0)
     return float(np.exp(np.log(np.maximum(relative, 1e-7)).mean()))
+
+
+def errors(runs: dict, label: str) -> list[float]:
+    """The rollout errors of the seeds of a network that have run, in their order."""
+    found = {
+        int(k.split("|")[1]): r["rollout_error"]
+        for k, r in runs.items()
+        if k.startswith(f"{label}|")
+    }
+    return [found[seed] for seed in sorted(found)]
 
 
 def findings(runs: dict) -> dict:
     """The rule of the module's docstring, as ``verdicts`` and ``intervals``."""
     intervals, verdicts = {}, {}
     for kind in ("HNN", "ODE"):
-        one, other = (
-            np.log([r["rollout_error"] for k, r in runs.items() if k.startswith(label)])
-            for label in (f"{kind} MLP|", f"{kind} O(2)|")
-        )
+        one, other = (np.log(errors(runs, f"{kind} {G}")) for G in ("MLP", "O(2)"))
         name = f"{kind}: O(2) errs less than the MLP"
         verdicts[name] = UNDECIDED
         if len(one) == len(other) >= 3:
@@ -182,41 +192,49 @@ def plot(table: dict, path: Path) -> None:
 def main():
     """Run what is missing; write after each run and at the end."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--full", action="store_true", help="the published size")
+    parser.add_argument("--full", action="store_true", help="all groups")
+    parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--out", type=Path, default=RESULTS)
     options = parser.parse_args()
-    size = {"ch": 128, "steps": 2000} if options.full else {"ch": 32, "steps": 400}
+    size = {"ch": CH, "steps": STEPS}
     records = {"size": size, "runs": {}}
     if options.out.exists():
         records = json.loads(options.out.read_text())
         if records["size"] != size:
             parser.error(f"{options.out} holds runs of another size; give --out")
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    for seed in range(3 if options.full else 1):
+    for seed in range(options.seeds):
         for label in PUBLISHED:
             kind, symmetry = label.split()
-            if f"{label}|{seed}" in records["runs"]:
+            wanted = options.full or symmetry in ("O(2)", "MLP")
+            if f"{label}|{seed}" in records["runs"] or not wanted:
                 continue
-            record = run(kind, symmetry, seed, **size)
+            record = run(kind, symmetry, seed)
             records["runs"][f"{label}|{seed}"] = record
             print(label, seed, record, flush=True)
-            write(records, options)
-    write(records, options)
+            write(records, options.out)
+    write(records, options.out)
 
 
-def write(records, options):
+def write(records: dict, path: Path) -> None:
     """The records, the table and the figure, whole or not at all."""
     table = {}
     for label, published in PUBLISHED.items():
-        runs = [r for k, r in records["runs"].items() if k.startswith(f"{label}|")]
-        if runs:
-            median = float(np.median([r["rollout_error"] for r in runs]))
-            table[label] = {"median_rollout_error": median, "published": published}
-    flag = " --full" if options.full else ""
-    records |= {"command": f"python -m experiments.spring_pendulum{flag}"}
-    records |= {"table": table} | findings(records["runs"])
-    atomic_write_text(options.out, json.dumps(records, indent=1) + "\n")
-    plot(table, options.out.with_suffix(".png"))
+        found = errors(records["runs"], label)
+        if found:
+            table[label] = {
+                "median_rollout_error": float(np.median(found)),
+                "seeds": len(found),
+                "published": published,
+            }
+    full = any(label.split()[1] not in ("O(2)", "MLP") for label in table)
+    records |= {
+        "command": f"python -m experiments.spring_pendulum{' --full' * full}",
+        "table": table,
+    }
+    records |= findings(records["runs"])
+    atomic_write_text(path, json.dumps(records, indent=1) + "\n")
+    plot(table, path.with_suffix(".png"))
 
 
 if __name__ == "__main__":

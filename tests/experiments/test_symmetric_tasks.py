@@ -111,6 +111,41 @@ def test_findings_follow_medians_and_intervals():
     np.testing.assert_allclose([gap["low"], gap["high"]], np.log(2), rtol=1e-6)
 
 
+def test_findings_pair_the_seeds_that_both_networks_have():
+    errors = {"EMLP-O(5)": 0.05, "EMLP-SO(5)": 0.2, "MLP": 3.0, "MLP+augmentation": 0.1}
+    runs = {
+        f"O5|{kind}|100|{seed}": {"test_mse": value, "equivariance_error": 0.1}
+        for kind, value in errors.items()
+        for seed in range(4 if kind == "EMLP-O(5)" else 3)
+    }
+    runs["O5|EMLP-O(5)|100|3"]["test_mse"] = 50.0  # nothing to compare it with
+    summary = data_efficiency.table(runs, [100])
+    found = data_efficiency.findings(runs, {"O5": summary["O5"]})
+    (gap,) = found["intervals"].values()
+    np.testing.assert_allclose([gap["low"], gap["high"]], np.log(2), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("module", "records", "options"),
+    [
+        (data_efficiency, {"ch": 64, "runs": {}}, []),
+        (approximate_symmetry, {"ch": 64, "runs": {}}, ["--ch", "128"]),
+        (spring_pendulum, {"size": {"ch": 32, "steps": 400}, "runs": {}}, []),
+    ],
+    ids=lambda x: getattr(x, "__name__", ""),
+)
+def test_runs_of_another_size_are_not_gone_on_with(
+    module, records, options, tmp_path, monkeypatch, capsys
+):
+    path = tmp_path / "results.json"
+    path.write_text(json.dumps(records))
+    monkeypatch.setattr("sys.argv", ["x", "--out", str(path), *options])
+    with pytest.raises(SystemExit):
+        module.main()
+    assert "holds runs of" in capsys.readouterr().err
+    assert json.loads(path.read_text()) == records
+
+
 def test_results_say_what_their_runs_say():
     records = json.loads(data_efficiency.RESULTS.read_text())
     sizes = records["table"]["O5"]["MLP"]["n"]
@@ -184,3 +219,6 @@ def test_a_rollout_that_ran_away_errs_by_one():
     # Logs: at most 1e-7 where equal, 0 where infinite, log 1/2 elsewhere.
     expected = np.exp((np.log(1e-7) + 3 * np.log(0.5)) / 6)
     assert spring_pendulum.rollout_error(z, truth) == pytest.approx(expected)
+    z[0, 1:] = 1e25  # the squares overflow in single precision: as good as infinite
+    found = spring_pendulum.rollout_error(z.astype(np.float32), truth)
+    assert found == pytest.approx(expected)
