@@ -59,7 +59,7 @@ def train(
         params, state = step(params, rest, state, x[rows], y[rows], g)
         if validation and (count % max(steps // LOOKS, 1) == 0 or count == steps):
             found = float(error(params, rest, *validation))
-            if chosen is None or not found >= best:  # after a NaN, anything else
+            if chosen is None or found < best or np.isnan(best):
                 best, chosen = found, params
     return nnx.merge(graph, chosen if validation else params, rest)
 

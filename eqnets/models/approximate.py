@@ -77,7 +77,9 @@ def violations(net: EMLP) -> list[float]:
     >>> models.violations(make(0.0)), min(models.violations(make(1.0))) > 0.1
     ([0.0, 0.0], True)
     """
-    layers = [*(b.linear for b in getattr(net, "blocks", ())), getattr(net, "head", 0)]
+    layers = [net]
+    if isinstance(net, EMLP):
+        layers = [*(block.linear for block in net.blocks), net.head]
     if not all(isinstance(layer, ResidualPathwayLinear) for layer in layers):
         raise TypeError(
             "net must have residual pathways, as models.residual_emlp returns, got "

@@ -166,7 +166,7 @@ class EMLP(nnx.Module):
             ones = [Scalar(rep.groups) for rep in (*reps, *wide)]
             self.among = tuple(dict.fromkeys([*ones, *reps, *wide]))
             linear = partial(linear, among=self.among)
-            _check_reached(self.among, [reps[0], *wide], reps[1:])
+            _check_reached(self.reps, self.among)
         self.blocks = nnx.List(
             EMLPBlock(
                 a, b, bilinear=bilinear, linear=linear, among=self.among, rngs=rngs
@@ -292,13 +292,13 @@ def layer_reps(
     return reps
 
 
-def _check_reached(among, before: list[Rep], after: list[Rep]) -> None:
+def _check_reached(reps: tuple[Rep, ...], among: tuple[Rep, ...]) -> None:
     """Raise where the only equivariant map into a layer is zero."""
-    for i, (a, b) in enumerate(zip(before, after, strict=True), 1):
+    for i, (a, b) in enumerate(itertools.pairwise(reps), 1):
         if not linear_form(a, b, among).rank:
             raise ValueError(
                 f"the network would be constant: no equivariant map but 0 leads from "
-                f"{a} to {b}, into layer {i} of {len(after)}; give hidden "
+                f"{a} to {b}, into layer {i} of {len(reps) - 1}; give hidden "
                 "representations that share irreps with both sides, or a larger ch "
                 "(tensors take part from twice the size of the vectors on)"
             )

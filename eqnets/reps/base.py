@@ -276,12 +276,17 @@ class Sum(Rep):
         return ("sum", *((m, t._key()) for m, t in self.terms))
 
     def _text(self, level, several):
-        text = " ⊕ ".join(
-            (str(m) if m > 1 else "") + t._text(2 if m > 1 else 1, several)
-            for m, t in self.terms
-        )
+        text = " ⊕ ".join(_multiple(m, t, several) for m, t in self.terms)
         alone = len(self.terms) == 1 and level < 2
         return text if level == 0 or alone else f"({text})"
+
+
+def _multiple(m: int, term: Rep, several: bool) -> str:
+    """2V, or 2·1 where the two numbers would run together."""
+    text = term._text(2 if m > 1 else 1, several)
+    if m == 1:
+        return text
+    return f"{m}·{text}" if text[0].isdigit() else f"{m}{text}"
 
 
 class Product(Rep):

@@ -85,6 +85,24 @@ def test_training_returns_the_best_of_its_looks():
     assert errors[1] < 0.5 * errors[0]
 
 
+def test_a_first_look_that_is_nan_is_not_the_best(monkeypatch):
+    errors = iter([np.nan, 2.0, np.nan, 1.0, 3.0])
+    seen = []
+
+    def error(graph, params, rest, x, y):
+        seen.append(params)
+        return next(errors)
+
+    monkeypatch.setattr("experiments.regression._error", error)
+    monkeypatch.setattr("experiments.regression.jax.jit", lambda f: f)
+    x, y = np.ones((4, 2)), np.ones((4, 1))
+    net = models.mlp(2, 1, ch=4, rngs=nnx.Rngs(0))
+    best = train(net, x, y, steps=5, seed=0, validation=(x, y))
+    chosen = jax.tree.leaves(nnx.state(best, nnx.Param))
+    for found, expected in zip(chosen, jax.tree.leaves(seen[3]), strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
 def test_findings_follow_medians_and_intervals():
     runs = {
         f"O5|{kind}|100|{seed}": {

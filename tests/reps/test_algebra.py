@@ -92,6 +92,7 @@ def test_printed_as_written():
     for rep, text in [
         (V, "V"),
         (2 * V + one, "2V ⊕ 1"),
+        (V + 5 * one, "V ⊕ 5·1"),
         (V >> V, "V⊗V*"),
         (V**4, "V^⊗4"),
         (V * (V + one), "V⊗(V ⊕ 1)"),
