@@ -145,13 +145,15 @@ def emlp_data() -> str:
 
 
 def emlp_approximate() -> str:
-    """Test errors by how true the symmetry is and how much it binds."""
+    """Test errors by how true the symmetry is and how much it binds, and what broke."""
     table = _results("approximate_symmetry")["table"]
     names = list(next(iter(table.values())))
-    rows = [
-        [symmetry, *(f"{row[name]['test_mse']:.2f}" for name in names)]
-        for symmetry, row in table.items()
-    ]
+
+    def cell(run):
+        broken = f" ({run['violation']:.2g})" if "violation" in run else ""
+        return f"{run['test_mse']:.2g}{broken}"
+
+    rows = [[s, *(cell(row[name]) for name in names)] for s, row in table.items()]
     return markdown(["symmetry", *names], rows)
 
 
