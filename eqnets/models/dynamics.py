@@ -23,8 +23,10 @@ def hamiltonian_field(energy: Callable[[Array], Array]) -> Field:
             equivariant, and every flow of the group conserves a momentum.
 
     Returns:
-        The field ``[..., 2 n] -> [..., 2 n]``; z holds q, then p. It raises ValueError
-        where z has an odd size.
+        The field ``[..., 2 n] -> [..., 2 n]``; z holds q, then p.
+
+    Raises:
+        ValueError: from the field, where z has an odd size.
 
     >>> import jax.numpy as jnp
     >>> from eqnets import models
